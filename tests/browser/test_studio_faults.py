@@ -15,6 +15,7 @@ import pytest
 from edgenet_device.web.address import Address
 from playwright.sync_api import Browser, Page, expect
 
+from edgenet.studio_app import events
 from edgenet.studio_app.server import StudioServer
 from edgenet.workflows.studio import open_studio
 
@@ -142,6 +143,22 @@ def test_a_folder_that_goes_away_is_said_once_and_no_photo_is_lost(opened: Opene
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("article[data-label=mug]")).to_contain_text(f"{PHOTOS} photos")
     assert opened.kept() == PHOTOS
+
+
+@pytest.fixture
+def server_that_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server does not see that the folder went away and came back, as if both were between two looks."""
+    monkeypatch.setattr(events, "LOOK_EVERY_S", 3600.0)
+
+
+@pytest.mark.usefixtures("server_that_looks_once", "opened")
+def test_a_folder_that_is_away_for_a_moment_is_back_on_the_page(opened: Opened) -> None:
+    elsewhere, trouble = opened.root.with_name("elsewhere"), opened.page.locator("#trouble")
+    opened.root.rename(elsewhere)
+    opened.page.reload()
+    expect(trouble).to_contain_text("is gone; put it back")
+    elsewhere.rename(opened.root)
+    expect(trouble).to_be_hidden()
 
 
 def test_two_browsers_on_one_folder_see_each_others_changes(opened: Opened, chromium: Browser) -> None:

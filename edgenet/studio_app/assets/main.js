@@ -81,7 +81,16 @@ function showTrouble(text) {
   if (at("trouble").textContent !== text) at("trouble").textContent = text; // a screen reader reads changes only
   at("trouble").hidden = !text;
 }
-app.onState((state) => showTrouble(state.trouble));
+let again = 0;
+app.onState((state) => {
+  showTrouble(state.trouble);
+  if (!state.trouble || again) return;
+  // A folder that was away for a second may be back before the server looks at it again, which then tells nothing.
+  again = setTimeout(() => {
+    again = 0;
+    refresh();
+  }, 2000);
+});
 app.events.on("gone", () => showTrouble(`${S.shell.gone}. ${S.shell.goneRemedy}`));
 app.events.on("open", () => {
   showTrouble(app.state?.trouble || "");
