@@ -18,7 +18,7 @@ BIN := $(FOLDER)/bin
 # The other cores have tests of their own: every program computes with one thread, because the threads of small networks
 # take more time to wait for each other than they save. Those that a test asks for must not spin while they wait.
 PYTEST := OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
-# The whole suite has one worker more than cores: the emulated Pi's worker waits most of its time.
+# One worker more than cores: the emulated Pi's worker waits most of its time, and others wait for programs that they start.
 WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # Tests start edgenet hundreds of times, and each fork of the fuzz imports parts of it. Where Python may not write byte code
 # (PYTHONDONTWRITEBYTECODE), as in these forks, each would compile all of it anew.
@@ -66,7 +66,7 @@ test: setup-dev
 
 test-quick: setup-dev
 	@$(COMPILE)
-	@$(PYTEST) -n auto -q -m 'not slow' $(TESTS)
+	@$(PYTEST) -n $(WORKERS) -q -m 'not slow' $(TESTS)
 
 fuzz: setup-dev
 	@$(COMPILE)
