@@ -234,7 +234,9 @@ def fine_tuning(
         return None, "no fine-tuning, as asked"
     if not head.by_scene:
         return None, "no fine-tuning: each class shows one scene only, so nothing can judge it"
-    if head.right().all():
+    familiar = _familiarity(course, head)
+    # Strange photos have to prove that fine-tuning harms; a head that is right on a few of them does not.
+    if head.right().all() and familiar >= STRANGE:
         return None, "no fine-tuning: the linear head is right on every photo that was held out"
     photos = _training_photos(course, head)
     plan = _plan(course, head)
@@ -248,7 +250,6 @@ def fine_tuning(
         return None, f"no fine-tuning: there is no time for it; give --minutes {np.ceil(needed):.0f} or more"
     plan = replace(plan, steps=min(plan.steps, affordable))
     folds = grouped_folds(head.features.labels, groups.ids, FOLDS, options.seed)
-    familiar = _familiarity(course, head)
     fit = cross_fit(
         head.network, head.features, photos, folds, classes, head.found.strength, plan, options.device,
         in_stage(course.progress, "fine-tuning, judged by photos held out"), strange=familiar < STRANGE,

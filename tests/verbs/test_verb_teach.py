@@ -33,7 +33,7 @@ from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows import teach_network, teach_stages
 from edgenet.workflows.teach import Teaching, _some_of_each, teach
-from edgenet.workflows.teach_stages import Course, Options, features_at, fine_tuning, judge_head
+from edgenet.workflows.teach_stages import Course, Head, Options, features_at, fine_tuning, judge_head
 from edgenet.zoo.checkpoint import load_checkpoint
 
 CLASSES = ("blue", "green", "red")
@@ -204,9 +204,11 @@ def test_fine_tuning_is_kept_only_if_it_helps(
     assert found.int8.recipe == "balanced"  # there was time for the better one
 
 
-def test_strange_photos_are_fine_tuned_without_proof_and_told_why(
+@pytest.fixture
+def head_stage(
     photos: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> tuple[Course, Head, Groups]:
+    """Return a head before its fine-tuning of 6 steps; its labels mean nothing, so that nothing is surely better."""
     monkeypatch.setattr(teach_stages, "wanted_steps", lambda photos, batch: 6)
     monkeypatch.setattr(teach_stages, "LEAST_STEPS", 1)
     began = time.perf_counter()
@@ -214,10 +216,15 @@ def test_strange_photos_are_fine_tuned_without_proof_and_told_why(
     course = Course(tmp_path, options, StopRequest(), silent, no_log)
     network = load_checkpoint(checkpoint)
     features = features_at(course, open_photos(photos), network)
-    # With labels that mean nothing, a few steps are neither surely better nor surely worse.
     features = replace(features, labels=np.random.default_rng(0).permutation(features.labels))
     groups = Groups(np.arange(len(features)), np.zeros((0, 2), np.int64), ())
-    head = judge_head(network, features, groups, CLASSES, 0)
+    return course, judge_head(network, features, groups, CLASSES, 0), groups
+
+
+def test_strange_photos_are_fine_tuned_without_proof_and_told_why(
+    head_stage: tuple[Course, Head, Groups], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course, head, groups = head_stage
     fit, words = fine_tuning(course, head, groups, CLASSES)
     assert fit is not None
     assert fit.share == 0
@@ -232,6 +239,22 @@ def test_strange_photos_are_fine_tuned_without_proof_and_told_why(
         "fine-tuned for 6 steps, because your photos are unlike those that the network knows; "
         f"the network takes {100 * fit.share:.0f} % of the change (mean loss on photos held out "
     )
+
+
+def test_a_head_that_was_always_right_ends_the_fine_tuning_of_familiar_photos_only(
+    head_stage: tuple[Course, Head, Groups], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    course, head, groups = head_stage
+    logits = np.eye(len(CLASSES), dtype=np.float32)[head.features.labels]
+    head = replace(head, found=replace(head.found, logits=logits))
+    assert head.right().all()
+    assert fine_tuning(course, head, groups, CLASSES) == (
+        None, "no fine-tuning: the linear head is right on every photo that was held out",
+    )  # fmt: skip
+    monkeypatch.setattr(teach_stages, "STRANGE", 1.1)
+    fit, _ = fine_tuning(course, head, groups, CLASSES)
+    assert fit is not None
+    assert fit.share > 0
 
 
 @pytest.mark.parametrize(
