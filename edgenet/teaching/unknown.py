@@ -10,6 +10,11 @@ part of its argument: P(known | x) = sigmoid(E - u), which is what the softmax s
 u, the threshold of the energy alone; the chosen one adds what the photos of other things teach. Then the bias is set so
 that a stated share of the user's photos stays known, each judged by heads and rows that were fitted without it.
 
+What the pretrained network's own classes are says more than a few photos can: if the user's photos excite its dogs and
+the other things its buildings, then so will fresh ones. So the row has one direction of the features that costs less
+than the others: that of the pretrained last layer, each class weighted by how much more probable it is on the photos of
+other things than on the user's.
+
 Photos that come with edgenet may show one of the classes: there are dogs and cars among them. So the row is fitted a
 second time, without those of them that look more known than half of the user's photos. And they may be so unlike the
 user's that a threshold far below does as well against them: fresh photos need that room.
@@ -17,8 +22,9 @@ user's that a threshold far below does as well against them: fresh photos need t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -42,6 +48,8 @@ KEEP = 0.95
 STRENGTH = 1e-3
 """The penalty of the row, in the scale of the head's. It was chosen on superclasses of ImageNet photos, hand signs and
 CIFAR-10, against photos of other classes and of each other. A third or three times of it is as good."""
+CHEAPER = 3.0
+"""A row along the direction of the pretrained classes costs so many times less than one along any other."""
 CLOSE_UP = 0.5
 """Side of a close-up, as a share of the photo's shorter side."""
 _NEARLY_ALL = 0.99
@@ -138,6 +146,7 @@ def calibrate_unknown(
     folds: NDArray[np.int64] | None = None,
     more_background: Rows | None = None,
     users_own: bool = True,
+    pretrained: LinearHead | None = None,
 ) -> Unknown:
     """Add the output "nothing I know" to a head.
 
@@ -158,6 +167,8 @@ def calibrate_unknown(
         users_own: whether the photos of `background` are the user's, and so show other things for sure. If they are
             edgenet's own, those that look like one of the classes do not help to fit, but count in the figures; and the
             threshold is lowered if hardly any of them comes near it, so that more than `keep` stay known.
+        pretrained: the last layer that the frozen network was pretrained with, if its classes say something about the
+            user's photos (see `familiarity`); else None.
 
     Raises:
         EdgenetError: there are no photos of the user, or `keep` is not between 0 and 1.
@@ -173,12 +184,13 @@ def calibrate_unknown(
     known = JudgedPhotos(values, oof_logits / temperature)
     others, extra = (JudgedPhotos(rows, scaled.logits(rows)) for rows in (background, more))
     sure = np.append(np.full(len(background), users_own), np.zeros(len(more), np.bool_))
-    known_margins, all_margins, fitted = _judged(known, others.joined(extra), sure, folds)
+    fit = partial(fit_row, pretrained=pretrained)
+    known_margins, all_margins, fitted = _judged(known, others.joined(extra), sure, folds, fit)
     other_margins = all_margins[: len(background)]
     shift = threshold(known_margins, keep)
     if not users_own:
         shift = lowered(shift, other_margins)
-    weight, bias = fit_row(known, fitted)
+    weight, bias = fit(known, fitted)
     judged = len(background) if len(background) > 1 else 0
     return Unknown(
         head=with_row(scaled, weight, bias + shift),
@@ -245,8 +257,15 @@ class JudgedPhotos(NamedTuple):
         return self.logits.max(axis=1).astype(np.float64) - (self.values @ weight + bias)
 
 
+_FitRow = Callable[[JudgedPhotos, JudgedPhotos], tuple[NDArray[np.float64], float]]
+
+
 def _judged(
-    known: JudgedPhotos, others: JudgedPhotos, sure: NDArray[np.bool_], folds: NDArray[np.int64] | None
+    known: JudgedPhotos,
+    others: JudgedPhotos,
+    sure: NDArray[np.bool_],
+    folds: NDArray[np.int64] | None,
+    fit_row: _FitRow,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], JudgedPhotos]:
     """Return the margins of the known and of the other photos, and the other photos that the row is to be fitted to.
 
@@ -255,17 +274,22 @@ def _judged(
         others: photos of other things.
         sure: whether each of these shows none of the classes for sure, bool [m].
         folds: the fold of each photo of the user; None deals them out evenly.
+        fit_row: fits a row to known and other photos.
     """
     fit = np.ones(len(sure), np.bool_)
-    margins = _out_of_fold(known, others, fit, folds)
+    margins = _out_of_fold(known, others, fit, folds, fit_row)
     if not sure.all():
         fit = sure | (margins[1] < np.median(margins[0]))
-        margins = _out_of_fold(known, others, fit, folds)
+        margins = _out_of_fold(known, others, fit, folds, fit_row)
     return *margins, others.take(fit)
 
 
 def _out_of_fold(
-    known: JudgedPhotos, others: JudgedPhotos, fit: NDArray[np.bool_], folds: NDArray[np.int64] | None
+    known: JudgedPhotos,
+    others: JudgedPhotos,
+    fit: NDArray[np.bool_],
+    folds: NDArray[np.int64] | None,
+    fit_row: _FitRow,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the margins of the known and of the other photos, each by a row that was fitted without it.
 
@@ -290,16 +314,27 @@ def dealt(count: int, folds: int = _FOLDS) -> NDArray[np.int64]:
     return np.arange(count) % folds
 
 
-def fit_row(known: JudgedPhotos, others: JudgedPhotos) -> tuple[NDArray[np.float64], float]:
+def fit_row(
+    known: JudgedPhotos, others: JudgedPhotos, pretrained: LinearHead | None = None
+) -> tuple[NDArray[np.float64], float]:
     """Return the weight [channels] and the bias of u; both kinds of photos count the same in all.
 
     The features are centred on the known photos and divided by one number, as in `fit_head`.
+
+    Args:
+        known: photos of the user.
+        others: photos of other things; without any, u is 0.
+        pretrained: the last layer that the network was pretrained with, if these are still its features.
     """
     mean = known.values.mean(axis=0, dtype=np.float64)
     if not len(others.values):
         return np.zeros(len(mean)), 0.0
     scale = float(np.sqrt(np.mean(np.sum((known.values - mean) ** 2, axis=1)))) or 1.0
-    inside, outside = (torch.from_numpy((part.values - mean) / scale) for part in (known, others))
+    cheap = np.zeros(len(mean)) if pretrained is None else _direction(pretrained, known, others)
+    # Stretching the features along a direction makes weights along it cost less.
+    stretch = np.sqrt(CHEAPER) - 1
+    parts = ((part.values - mean) / scale for part in (known, others))
+    inside, outside = (torch.from_numpy(part + stretch * np.outer(part @ cheap, cheap)) for part in parts)
     inner, outer = (torch.from_numpy(_energy(part.logits.astype(np.float64))) for part in (known, others))
     weight, bias = torch.zeros(len(mean), dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     optimizer = Lbfgs(
@@ -319,7 +354,19 @@ def fit_row(known: JudgedPhotos, others: JudgedPhotos) -> tuple[NDArray[np.float
 
     optimizer.step(objective)
     row = weight.detach().numpy() / scale
+    row += stretch * (row @ cheap) * cheap
     return row, float(bias.detach()) - float(row @ mean)
+
+
+def _direction(pretrained: LinearHead, known: JudgedPhotos, others: JudgedPhotos) -> NDArray[np.float64]:
+    """Return the unit vector [channels] along which the pretrained classes of other things lie; 0 if there is none."""
+    known_mean, other_mean = (
+        np.exp(logits - _energy(logits)[:, None]).mean(axis=0)
+        for logits in (pretrained.logits(part.values).astype(np.float64) for part in (known, others))
+    )
+    weights = pretrained.weight - pretrained.weight.mean(axis=0, dtype=np.float64)
+    direction = (other_mean - known_mean) @ weights
+    return direction / (float(np.linalg.norm(direction)) or 1.0)
 
 
 def threshold(margins: NDArray[np.float64], keep: float) -> float:

@@ -4,7 +4,8 @@ No photo of the user is new to the final network, so its threshold cannot be rea
 folds say where it lies: for each of them, the margins of the photos that it was trained with, of those that were held
 out, and of photos of other things are known. On the scale on which the mean of the other things is 0 and the mean of
 the photos trained with is 1, the held-out photos of all folds give one threshold, and that place on the scale is taken
-over to the final network.
+over to the final network. Fresh photos, of another day or place, need room below it, which they get where photos of
+edgenet's own are far away: see `lowered`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from edgenet.teaching.unknown import (
     dealt,
     fit_row,
     fit_temperature,
+    lowered,
     threshold,
     with_row,
 )
@@ -56,7 +58,12 @@ class SeenByNetwork:
 
 
 def calibrate_after_tuning(
-    head: LinearHead, folds: Sequence[SeenByNetwork], final: SeenByNetwork, keep: float
+    head: LinearHead,
+    folds: Sequence[SeenByNetwork],
+    final: SeenByNetwork,
+    keep: float,
+    *,
+    users_own: bool = True,
 ) -> Unknown:
     """Add the output "nothing I know" to the head of a fine-tuned network.
 
@@ -66,20 +73,27 @@ def calibrate_after_tuning(
             order.
         final: what the final network makes of them.
         keep: the share of new photos of the user that shall stay known, above 0 and below 1.
+        users_own: whether the photos of `others` are the user's. If they are edgenet's own, the threshold is lowered
+            if hardly any of them comes near it, so that more than `keep` stay known.
     """
     logits = np.concatenate([one.held_out.logits for one in folds])
     temperature = fit_temperature(logits, np.concatenate([one.labels for one in folds]))
     scaled = LinearHead(head.weight / temperature, head.bias / temperature)
     places = [_places(one.cooled(temperature), fold, len(folds)) for fold, one in enumerate(folds)]
     known, other = (np.concatenate([pair[side] for pair in places]) for side in (0, 1))
-    place = threshold(known, keep)
+
+    def limit(own: NDArray[np.float64], strange: NDArray[np.float64]) -> float:
+        place = threshold(own, keep)
+        return place if users_own else lowered(place, strange)
+
+    place = limit(known, other)
     # Each fold is judged by the place that the other folds give.
     kept, alarms = [], []
     for fold, (own, strange) in enumerate(places):
-        rest = [pair[0] for number, pair in enumerate(places) if number != fold]
-        limit = threshold(np.concatenate(rest), keep) if rest else place
-        kept.append(own >= limit)
-        alarms.append(strange >= limit)
+        rest = [pair for number, pair in enumerate(places) if number != fold]
+        by_rest = limit(*map(np.concatenate, zip(*rest, strict=True))) if rest else place
+        kept.append(own >= by_rest)
+        alarms.append(strange >= by_rest)
     weight, bias, low, high = _scale(final.cooled(temperature))
     judged = len(other) if len(other) > 1 else 0
     return Unknown(

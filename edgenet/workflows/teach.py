@@ -381,6 +381,7 @@ def _taught(
         held_out_logits=logits,
         folds=folds,
         strength=head.found.strength,
+        pretrained=head.network,
         networks=(head.without_first_fold(),) if kept is None else kept.networks,
         fine_tuned=kept is not None,
         validation=validation,

@@ -33,6 +33,7 @@ from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits, head_of, with_head
 from edgenet.teaching.label_errors import find_label_errors
 from edgenet.teaching.learning_curve import learning_curve
+from edgenet.teaching.mixture import familiarity
 from edgenet.teaching.unknown import KEEP, JudgedPhotos, Unknown, background_photos, calibrate_unknown
 from edgenet.teaching.unknown_after_tuning import SeenByNetwork, calibrate_after_tuning
 from edgenet.tflite.metadata import read_facts
@@ -50,6 +51,9 @@ THOROUGH_S = 60.0
 """There is time for the second recipe if so many seconds are left."""
 MOST_LOST = 0.5
 REPORT_FILE = "report.html"
+FAMILIAR = 0.6
+"""What the pretrained classes say about photos helps to recognize other things if the photos are more familiar than
+this; see `familiarity`. With hand signs, which have at most 0.5, it did not help."""
 MOST_SEEN = 500
 """At most this many of the photos that a fine-tuned network was trained with say how known they look to it."""
 
@@ -105,6 +109,7 @@ class Taught:
         held_out_logits: their logits by networks that were trained without them, float32 [n, classes].
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         strength: the strength of the head's penalty.
+        pretrained: the frozen network, with the last layer that it was pretrained with.
         networks: for each fold, a network that was trained in the same way without its photos. Of a network whose
             features are frozen, only that of fold 0: all have the same features.
         fine_tuned: whether the features are fine-tuned.
@@ -118,6 +123,7 @@ class Taught:
     held_out_logits: NDArray[np.float32]
     folds: NDArray[np.int64]
     strength: float
+    pretrained: LoadedNetwork
     networks: tuple[LoadedNetwork, ...]
     fine_tuned: bool
     validation: PhotoSet | None
@@ -220,7 +226,8 @@ def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progres
     head, stage = head_of(taught.network.module), in_stage(progress, "looking at other things")
     if taught.fine_tuned:
         seen = _seen(taught, others, more, stage)
-        return calibrate_after_tuning(head, seen[:-1], seen[-1], KEEP), words
+        users_own = own is not None
+        return calibrate_after_tuning(head, seen[:-1], seen[-1], KEEP, users_own=users_own), words
     rows = taught.folds >= 0
     known = (taught.features.plain[rows], taught.held_out_logits[rows], taught.features.labels[rows])
     values, further = (
@@ -228,6 +235,9 @@ def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progres
         for photos in (others, more)
     )
     assert values is not None
+    pretrained = None
+    if own is None and familiarity(taught.pretrained, taught.features.plain, values) > FAMILIAR:
+        pretrained = head_of(taught.pretrained.module)
     found = calibrate_unknown(
         head,
         *known,
@@ -236,6 +246,7 @@ def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progres
         folds=taught.folds[rows],
         more_background=further,
         users_own=own is not None,
+        pretrained=pretrained,
     )
     return found, words
 

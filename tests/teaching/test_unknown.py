@@ -16,11 +16,13 @@ from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
 from edgenet.teaching.head import LinearHead, cross_validated, fit_head
 from edgenet.teaching.unknown import (
+    JudgedPhotos,
     Unknown,
     auroc,
     background_class,
     background_photos,
     calibrate_unknown,
+    fit_row,
     fit_temperature,
     lowered,
 )
@@ -205,6 +207,45 @@ def test_a_share_that_is_none_is_refused(things: Things) -> None:
     for keep in (0.0, 1.0, 95.0):
         with pytest.raises(EdgenetError, match="a share between 0 and 1"):
             calibrated(things, things.others, keep)
+
+
+def of_classes(weight: Rows, classes: NDArray[np.int64], rng: np.random.Generator) -> Rows:
+    """Return features that excite these classes of a pretrained last layer, with noise around them."""
+    return (weight[classes] + 3 * rng.normal(size=(len(classes), weight.shape[1]))).astype(np.float32)
+
+
+def test_the_pretrained_classes_say_what_few_photos_cannot() -> None:
+    """The user's photos are of the first half of the pretrained classes, and other things of the second half."""
+    better = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        # Each half of the classes has something in common, as animals have, and buildings.
+        kinds = np.repeat(rng.normal(size=(2, 300)), 10, axis=0)
+        weight = (0.5 * (rng.normal(size=(20, 300)) + kinds)).astype(np.float32)
+        pretrained = LinearHead(weight, np.zeros(20, np.float32))
+        known, others = (
+            JudgedPhotos(
+                of_classes(weight, rng.integers(0, 10, 40) + first, rng), np.zeros((40, 3), np.float32)
+            )
+            for first in (0, 10)
+        )
+        fresh, strange = (of_classes(weight, rng.integers(0, 10, 1000) + first, rng) for first in (0, 10))
+        scores = []
+        for hint in (None, pretrained):
+            row, _ = fit_row(known, others, hint)
+            scores.append(auroc(-(fresh @ row), -(strange @ row)))
+        better.append(scores[1] - scores[0])
+    assert min(better) > 0.01
+
+
+def test_pretrained_classes_that_are_all_alike_say_nothing(things: Things) -> None:
+    head = LinearHead(np.ones((5, CHANNELS), np.float32), np.zeros(5, np.float32))
+    known, others = (
+        JudgedPhotos(values, things.head.logits(values)) for values in (things.values, things.others)
+    )
+    alone, hinted = fit_row(known, others), fit_row(known, others, head)
+    np.testing.assert_array_equal(alone[0], hinted[0])
+    assert alone[1] == hinted[1]
 
 
 # Its parts ------------------------------------------------------------------------------------------------------

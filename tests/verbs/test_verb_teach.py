@@ -31,8 +31,9 @@ from edgenet.progress import no_log, silent
 from edgenet.teaching import finetuning
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
-from edgenet.workflows import teach_network, teach_stages
-from edgenet.workflows.teach import Teaching, _some_of_each, teach
+from edgenet.workflows import teach_files, teach_network, teach_stages
+from edgenet.workflows.teach import Teaching, _some_of_each, _taught, teach
+from edgenet.workflows.teach_files import _with_unknown
 from edgenet.workflows.teach_stages import Course, Head, Options, features_at, fine_tuning, judge_head
 from edgenet.zoo.checkpoint import load_checkpoint
 
@@ -255,6 +256,21 @@ def test_a_head_that_was_always_right_ends_the_fine_tuning_of_familiar_photos_on
     fit, _ = fine_tuning(course, head, groups, CLASSES)
     assert fit is not None
     assert fit.share > 0
+
+
+def test_the_pretrained_classes_help_to_find_other_things_if_the_photos_are_familiar(
+    head_stage: tuple[Course, Head, Groups], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, head, groups = head_stage
+    ready = _taught(head, None, groups, head.taught(CLASSES, ""), None, [])
+    write_photos(tmp_path, 4, seed=5)
+    rows = []
+    for least, background in ((1.1, None), (-1.0, None), (1.1, tmp_path), (-1.0, tmp_path)):
+        monkeypatch.setattr(teach_files, "FAMILIAR", least)
+        own = None if background is None else open_photos(background)
+        rows.append(_with_unknown(ready, own, silent)[0].head.weight[-1])
+    assert not np.allclose(rows[0], rows[1], rtol=1e-3)
+    np.testing.assert_array_equal(rows[2], rows[3])  # what the user says of other things holds
 
 
 @pytest.mark.parametrize(
