@@ -148,9 +148,7 @@ def calibrate_unknown(
     users_own: bool = True,
     pretrained: LinearHead | None = None,
 ) -> Unknown:
-    """Add the output "nothing I know" to a head.
-
-    For a fine-tuned network see `unknown_after_tuning`.
+    """Add the output "nothing I know" to a head; for a fine-tuned network see `unknown_after_tuning`.
 
     Args:
         head: the head, fitted to the user's photos.
@@ -161,14 +159,12 @@ def calibrate_unknown(
         keep: the share of the user's photos that shall stay known, above 0 and below 1.
         folds: the fold of each photo of the user, int64 [n]; photos of one group should be in one fold. None deals the
             photos out evenly.
-        more_background: features of further photos of other things, float32 [k, channels]. They help to fit the row and
-            count in no figure. Use it for edgenet's own photos beside the user's. Those that look like one of the
-            classes do not help.
+        more_background: features of further photos of other things, such as edgenet's own beside the user's, float32
+            [k, channels]. They help to fit, except those that look like a class, and count in no figure.
         users_own: whether the photos of `background` are the user's, and so show other things for sure. If they are
             edgenet's own, those that look like one of the classes do not help to fit, but count in the figures; and the
             threshold is lowered if hardly any of them comes near it, so that more than `keep` stay known.
-        pretrained: the last layer that the frozen network was pretrained with, if its classes say something about the
-            user's photos (see `familiarity`); else None.
+        pretrained: the last layer of the network as it was pretrained, if the photos are familiar to it; else None.
 
     Raises:
         EdgenetError: there are no photos of the user, or `keep` is not between 0 and 1.
