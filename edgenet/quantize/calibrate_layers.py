@@ -9,7 +9,7 @@ layer will read, and its bias is set so that the mean after the activation is th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -146,13 +146,15 @@ def _quantize_layer(
     if isinstance(operator, Conv2D) and operator.groups > 1:
         return _quantize_groups(quantized, node, operator, around, options)
     source, output = quantized.encodings[node.inputs[0]], around.float_output
-    rows = list(_input_rows(operator, _device_steps(around, source), output, options.rows))
+    together = _input_rows(operator, around.device_input, output, options.rows, source.zero_point)
+    together = together.float().sub_(source.zero_point)
+    rows = _in_parts(together, len(output))
     moments: Tensor | list[Tensor] | None = None
-    if options.compensate and rows[0].shape[1] <= LARGEST_BLOCK:
-        paired = _paired_moments(
-            operator, rows, list(_input_rows(operator, _float_steps(around, source), output, options.rows))
-        )
+    if options.compensate and together.shape[1] <= LARGEST_BLOCK:
+        real = _input_rows(operator, around.float_input, output, options.rows).float()
+        paired = _paired_moments(operator, rows, _in_parts(real / source.scale, len(output)))
         operator, moments = _compensated(operator, paired), paired.together.input
+        del real, paired
     scales = least_squares_scales(operator, source.scale)
     if options.second_moments:
         moments = second_moments(operator, rows) if moments is None else moments
@@ -163,7 +165,7 @@ def _quantize_layer(
     if options.correct_bias:
         real_weight = values * per_channel(operator, scales) * np.float32(source.scale)
         bias = _corrected_bias(
-            operator, rows, torch.from_numpy(real_weight), _sample(operator, output, options.rows)
+            operator, together, torch.from_numpy(real_weight), _sample(operator, output, options.rows)
         )
     return QuantizedWeights(values, scales, quantize_bias(bias, source.scale, scales))
 
@@ -186,41 +188,36 @@ def _quantize_groups(
     )
 
 
-def _device_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
-    """Yield the device's input in steps of its scale, counted from zero, CHUNK photos at a time."""
-    return (part.to(torch.float32) - source.zero_point for part in around.device_input.split(CHUNK))
+def _in_parts(rows: Tensor, photos: int) -> list[Tensor]:
+    """Return the rows of all photos in parts of CHUNK photos."""
+    return list(rows.split(CHUNK * (len(rows) // photos)))
 
 
-def _float_steps(around: Activations, source: Encoding) -> Iterator[Tensor]:
-    """Yield the float network's input in the same steps, CHUNK photos at a time."""
-    return (part.to(torch.float32) / source.scale for part in around.float_input.split(CHUNK))
-
-
-def _input_rows(operator: Weighted, inputs: Iterable[Tensor], output: Tensor, count: int) -> Iterator[Tensor]:
-    """Yield the values that the weights are multiplied with, at the positions of `_sample`.
+def _input_rows(operator: Weighted, x: Tensor, output: Tensor, count: int, zero: int = 0) -> Tensor:
+    """Return the values that the weights are multiplied with, at the positions of `_sample`, in the input's type.
 
     Args:
         operator: the layer.
-        inputs: the layer's input, some photos in each part.
+        x: the layer's input for all photos.
         output: the layer's float output; only its shape is used.
         count: see `_grid`.
+        zero: the value in `x` that stands for zero.
 
-    Yields:
+    Returns:
         [rows, K] for a convolution or matrix, [rows, K, C] for a depthwise convolution.
     """
-    for x in inputs:
-        if isinstance(operator, FullyConnected):
-            yield x.reshape(-1, x.shape[-1])
-            continue
-        windows = _windows(operator, x, tuple(output.shape), _grid(operator, output, count))
-        yield windows if isinstance(operator, DepthwiseConv2D) else windows.reshape(len(windows), -1)
+    if isinstance(operator, FullyConnected):
+        return x.reshape(-1, x.shape[-1])
+    grid, parts = _grid(operator, output, count), x.split(CHUNK) if any(operator.pads) else (x,)
+    windows = torch.cat([_windows(operator, part, tuple(output.shape), grid, zero) for part in parts])
+    return windows if isinstance(operator, DepthwiseConv2D) else windows.reshape(len(windows), -1)
 
 
 def _windows(
-    operator: Conv2D | DepthwiseConv2D, x: Tensor, size: tuple[int, ...], grid: tuple[int, int]
+    operator: Conv2D | DepthwiseConv2D, x: Tensor, size: tuple[int, ...], grid: tuple[int, int], zero: int
 ) -> Tensor:
     """Return the windows of a convolution at the grid's positions, [rows, KH * KW, C]."""
-    padded = pad(x, operator.pads) if any(operator.pads) else x
+    padded = pad(x, operator.pads, zero) if any(operator.pads) else x
     (down, right), (height, width) = grid, size[1:3]
     taps = []
     for row in range(operator.kernel[0]):
@@ -280,12 +277,15 @@ CHANNELS = 64
 
 
 def _corrected_bias(
-    operator: Weighted, rows: list[Tensor], weight: Tensor, output: Tensor
+    operator: Weighted, together: Tensor, weight: Tensor, output: Tensor
 ) -> NDArray[np.float32]:
     """Return the bias with which each channel's mean after the activation equals the float network's."""
-    together = torch.cat(rows)
     target = output.sum(0, dtype=torch.float64) / len(output)
     bias = torch.from_numpy(operator.bias.astype(np.float64))
+    if _unbounded(operator.activation.bounds) and not isinstance(operator, DepthwiseConv2D):
+        # Without an activation the sums' means are those of the inputs, and no sum needs to be known.
+        mean = together.sum(0, dtype=torch.float64) / len(together)
+        return (target - weight.reshape(len(weight), -1).double() @ mean).to(torch.float32).numpy()
     for start in range(0, len(bias), CHANNELS):
         part = slice(start, start + CHANNELS)
         if isinstance(operator, DepthwiseConv2D):
@@ -298,6 +298,8 @@ def _corrected_bias(
 
 
 NEWTON_STEPS = 3
+CACHED_CHANNELS = 16
+"""Number of channels that are solved together: so many stay in the CPU's cache."""
 FEWEST_FREE = 0.02
 """A channel keeps its bias if the activation clips all but this share of its values."""
 
@@ -313,21 +315,26 @@ def solve_bias(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float
         target: the wanted means after the activation, float64 [O].
         bounds: those of the activation.
     """
-    if math.isinf(bounds[0]) and math.isinf(bounds[1]):
+    if _unbounded(bounds):
         return target - before.mean(0)
     solved = []
     for rows, start, wanted in zip(
-        *(each.split(CHANNELS, -1) for each in (before, bias, target)), strict=True
+        *(each.split(CACHED_CHANNELS, -1) for each in (before, bias, target)), strict=True
     ):
+        channels = rows.T.contiguous()
         for _ in range(NEWTON_STEPS):
-            start = _newton_step(rows, start, wanted, bounds)
+            start = _newton_step(channels, start, wanted, bounds)
         solved.append(start)
     return torch.cat(solved)
 
 
+def _unbounded(bounds: tuple[float, float]) -> bool:
+    return math.isinf(bounds[0]) and math.isinf(bounds[1])
+
+
 def _newton_step(before: Tensor, bias: Tensor, target: Tensor, bounds: tuple[float, float]) -> Tensor:
-    moved = before + bias.to(torch.float32)
+    moved = before + bias.to(torch.float32)[:, None]
     kept = moved.clamp(*bounds)
-    missing = target - kept.mean(0)
-    free = torch.eq(kept, moved, out=moved).mean(0)  # as floats, which add up faster than truth values
+    missing = target - kept.mean(1)
+    free = torch.eq(kept, moved, out=moved).mean(1)  # as floats, which add up faster than truth values
     return bias + torch.where(free > FEWEST_FREE, missing / free.clamp(min=FEWEST_FREE), 0.0)

@@ -19,11 +19,13 @@ from torch import Tensor
 
 from edgenet.graph.executor import apply, decode_pixels, free_after, last_uses
 from edgenet.graph.ir import Graph, Node
-from edgenet.quantize.integer import TensorStore, apply_integer, pixels_to_int8
+from edgenet.quantize.integer import TensorStore, pixels_to_int8, prepared
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph
 
 CHUNK = 2
 """Number of photos processed at once, small enough for temporary arrays to be reused, not allocated anew."""
+VALUES_TOGETHER = 2**20
+"""Where feature maps are small, photos with about so many values together are processed at once."""
 
 
 @dataclass
@@ -86,13 +88,17 @@ def photos_at_nodes(graph: Graph, photos: int) -> list[int]:
     return [min(counts[number:]) for number in range(len(counts))]
 
 
+JOINING = 2 * CHUNK
+"""Number of photos that catch up together: each node's weights are made ready once for all of them."""
+
+
 def with_more(
     quantized: QuantizedGraph, carried: Carried, images: NDArray[np.uint8], before: Sequence[Node]
 ) -> Carried:
     """Return the activations with those of more photos, which pass the nodes before, whose integers are known now."""
     last_use, parts = last_uses(quantized.graph), [carried]
-    for start in range(len(carried), len(images), CHUNK):
-        some = Carried.of(quantized, images[start : start + CHUNK])
+    for start in range(len(carried), len(images), JOINING):
+        some = Carried.of(quantized, images[start : start + JOINING])
         for node in before:
             run_float(quantized, node, some)
             run_as_device(quantized, node, some.device)
@@ -104,19 +110,20 @@ def with_more(
 def run_float(quantized: QuantizedGraph, node: Node, carried: Carried) -> None:
     """Run one node of the float network on all photos."""
     waiting = _waiting_dtype(quantized.encodings[node.output])
-    carried.floats[node.output] = _in_chunks(node, carried.floats, _apply_float, waiting)
+    step = partial(_apply_float, node)
+    carried.floats[node.output] = _in_chunks(quantized, node, carried.floats, step, waiting)
 
 
 def run_as_device(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> None:
     """Run one node on all photos as the device does: in int8, or in float32 if it has no int8 form."""
     if node.name in quantized.kept_float:
         reals = {name: tensors.real(name) for name in node.inputs}
-        tensors.reals[node.output] = _in_chunks(node, reals, _apply_float, torch.float32)
+        step = partial(_apply_float, node)
+        tensors.reals[node.output] = _in_chunks(quantized, node, reals, step, torch.float32)
     else:
         integers = {name: tensors.integer(name) for name in node.inputs}
-        tensors.integers[node.output] = _in_chunks(
-            node, integers, partial(apply_integer, quantized), torch.int8
-        )
+        step = prepared(quantized, node)
+        tensors.integers[node.output] = _in_chunks(quantized, node, integers, step, torch.int8)
 
 
 def _waiting_dtype(encoding: Encoding) -> torch.dtype:
@@ -125,24 +132,31 @@ def _waiting_dtype(encoding: Encoding) -> torch.dtype:
     return torch.float16 if 1e-2 < span < 3e4 else torch.float32
 
 
+def photos_together(graph: Graph, node: Node) -> int:
+    """Return the number of photos that pass a node at once: more than CHUNK where its tensors are small."""
+    values = sum(math.prod(graph.shapes[name][1:]) for name in {*node.inputs, node.output})
+    return max(CHUNK, VALUES_TOGETHER // values)
+
+
 def _apply_float(node: Node, inputs: list[Tensor]) -> Tensor:
     return apply(node.operator, [x.float() for x in inputs])
 
 
 def _in_chunks(
+    quantized: QuantizedGraph,
     node: Node,
     values: dict[str, Tensor],
-    step: Callable[[Node, list[Tensor]], Tensor],
+    step: Callable[[list[Tensor]], Tensor],
     dtype: torch.dtype,
 ) -> Tensor:
-    """Run one node on all photos, CHUNK photos at a time, and return the results as `dtype`."""
-    inputs = [values[name] for name in node.inputs]
-    parts = zip(*(x.split(CHUNK) for x in inputs), strict=True)
+    """Run one node on all photos, some photos at a time, and return the results as `dtype`."""
+    inputs, count = [values[name] for name in node.inputs], photos_together(quantized.graph, node)
+    parts = zip(*(x.split(count) for x in inputs), strict=True)
     made: Tensor | None = None
     for number, part in enumerate(parts):
-        result = step(node, list(part))
+        result = step(list(part))
         if made is None:
             made = result.new_empty((len(inputs[0]), *result.shape[1:]), dtype=dtype)
-        made[number * CHUNK : number * CHUNK + len(result)] = result
+        made[number * count : number * count + len(result)] = result
     assert made is not None
     return made

@@ -10,7 +10,7 @@ float node, and close from there on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from edgenet.graph.executor import (
     tensor_of,
 )
 from edgenet.graph.ir import (
+    WEIGHTED,
     Activation,
     Binary,
     Concat,
@@ -190,6 +191,16 @@ def _run_node(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -> No
         tensors.integers[node.output] = apply_integer(quantized, node, inputs)
 
 
+def prepared(quantized: QuantizedGraph, node: Node) -> Callable[[list[Tensor]], Tensor]:
+    """Return the function that runs one node on int8 NHWC tensors; a layer's weights are made ready only once."""
+    operator, output = node.operator, quantized.encodings[node.output]
+    if not isinstance(operator, WEIGHTED):
+        return lambda inputs: apply_integer(quantized, node, inputs)
+    weights, source = quantized.weights[node.name], quantized.encodings[node.inputs[0]]
+    sums, scale = LayerSums(operator, weights), torch.from_numpy(multiplier(source, weights, output))
+    return lambda inputs: requantize(sums.of(inputs[0], source), scale, output, operator.activation)
+
+
 def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -> Tensor:
     """Run one node on int8 NHWC tensors; returns int8."""
     x, operator = inputs[0], node.operator
@@ -197,7 +208,7 @@ def apply_integer(quantized: QuantizedGraph, node: Node, inputs: list[Tensor]) -
     output = quantized.encodings[node.output]
     match operator:
         case Conv2D() | DepthwiseConv2D() | FullyConnected():
-            return _weighted(operator, quantized.weights[node.name], x, encodings[0], output)
+            return prepared(quantized, node)(inputs)
         case Binary():
             return _binary(operator, inputs, encodings, output)
         case Mean():
@@ -241,18 +252,6 @@ def bounds(activation: Activation, output: Encoding) -> tuple[int, int]:
 
 def _steps(bound: float, encoding: Encoding) -> float:
     return float(np.rint(np.float32(bound) / np.float32(encoding.scale)) + encoding.zero_point)
-
-
-def _weighted(
-    operator: Weighted,
-    weights: QuantizedWeights,
-    x: Tensor,
-    source: Encoding,
-    output: Encoding,
-) -> Tensor:
-    accumulator = LayerSums(operator, weights).of(x, source)
-    scale = multiplier(source, weights, output)
-    return requantize(accumulator, torch.from_numpy(scale), output, operator.activation)
 
 
 EXACT_IN_FLOAT32 = 2**24
@@ -313,11 +312,28 @@ def multiplier(source: Encoding, weights: QuantizedWeights, output: Encoding) ->
     return np.float32(source.scale) * weights.scales / np.float32(output.scale)
 
 
+CACHED = 2**16
+"""Number of values that are requantized at once: all steps then find them in the CPU's cache."""
+
+
 def requantize(accumulator: Tensor, scale: Tensor, output: Encoding, activation: Activation) -> Tensor:
-    """Return int8 values: the sums times the scale, rounded, within the activation's bounds."""
+    """Return int8 values: the sums times the scale, rounded, within the activation's bounds.
+
+    Args:
+        accumulator: the sums, [..., C], which are overwritten.
+        scale: float32 [C] or [].
+        output: the encoding of the result.
+        activation: gives the bounds.
+    """
     low, high = bounds(activation, output)
-    real = accumulator.to(torch.float32) * scale
-    return real.round_().add_(output.zero_point).clamp_(low, high).to(torch.int8)
+    made = torch.empty(accumulator.shape, dtype=torch.int8, device=accumulator.device)
+    channels = accumulator.shape[-1]
+    rows = max(1, CACHED // max(1, channels))
+    sums, results = (x.reshape(-1, channels).split(rows) for x in (accumulator, made))
+    for some, result in zip(sums, results, strict=True):
+        real = some.to(torch.float32).mul_(scale)
+        result.copy_(real.round_().add_(output.zero_point).clamp_(low, high))
+    return made
 
 
 def _binary(operator: Binary, inputs: list[Tensor], sources: list[Encoding], output: Encoding) -> Tensor:

@@ -148,37 +148,39 @@ def round_by_second_moments(
         return rounded.T.reshape(steps.shape).to(torch.int8).numpy()
     blocks = [moments] if isinstance(moments, Tensor) else moments
     parts = steps.reshape(len(steps), -1).split([len(block) for block in blocks], dim=1)
-    integers = [_gptq(part, block).to(torch.int8) for part, block in zip(parts, blocks, strict=True)]
-    return torch.cat(integers, dim=1).reshape(steps.shape).numpy()
+    integers = [_gptq(part, block) for part, block in zip(parts, blocks, strict=True)]
+    return np.concatenate(integers, axis=1).reshape(steps.shape)
 
 
-BLOCK = 128
+BLOCK = 64
 """Number of columns after which GPTQ applies the compensation to all later columns."""
 
 
-def _gptq(steps: Tensor, moments: Tensor) -> Tensor:
+def _gptq(steps: Tensor, moments: Tensor) -> NDArray[np.int8]:
     """Round by GPTQ (arXiv 2210.17323, algorithm 1): by columns, compensating each error in later columns.
 
     Columns with large second moments come first, while most columns are still left to compensate. Updates of
-    later columns are applied in blocks.
+    later columns are applied in blocks; within a block, each column takes the errors of those before it when its
+    turn comes. Columns lie in memory one after the other, and numpy's calls cost less than torch's on a few numbers.
     """
     order = torch.argsort(torch.diagonal(moments), descending=True, stable=True)
-    steps, upper = steps[:, order].to(torch.float64), _inverse_root(moments[order][:, order])
-    rounded = torch.empty_like(steps)
-    count = steps.shape[1]
-    for start in range(0, count, BLOCK):
-        end = min(start + BLOCK, count)
-        errors = torch.zeros_like(steps[:, start:end])
-        for column in range(start, end):
-            now = steps[:, column]
-            rounded[:, column] = now.round().clamp(-WEIGHT_LIMIT, WEIGHT_LIMIT)
-            error = (now - rounded[:, column]) / upper[column, column]
-            steps[:, column + 1 : end] -= torch.outer(error, upper[column, column + 1 : end])
-            errors[:, column - start] = error
-        steps[:, end:] -= errors @ upper[start:end, end:]
-    result = torch.empty_like(rounded)
-    result[:, order] = rounded
-    return result
+    upper = _inverse_root(moments[order][:, order]).numpy()
+    columns = np.array(steps.numpy().T[order.numpy()], np.float64)  # each is replaced by its error
+    rounded = np.empty_like(columns)
+    for start in range(0, len(columns), BLOCK):
+        block, result = columns[start : start + BLOCK], rounded[start : start + BLOCK]
+        within = np.ascontiguousarray(upper[start : start + BLOCK, start : start + BLOCK].T)
+        for number, (now, whole) in enumerate(zip(block, result, strict=True)):
+            now -= within[number, :number] @ block[:number]
+            np.rint(now, out=whole)
+            np.maximum(whole, -WEIGHT_LIMIT, out=whole)
+            np.minimum(whole, WEIGHT_LIMIT, out=whole)
+            now -= whole
+            now /= within[number, number]
+        columns[start + BLOCK :] -= upper[start : start + BLOCK, start + BLOCK :].T @ block
+    made = np.empty(steps.shape, np.int8)
+    made[:, order.numpy()] = rounded.T
+    return made
 
 
 DAMPING = 0.01
@@ -194,10 +196,12 @@ def _inverse_root(moments: Tensor) -> Tensor:
     diagonal = torch.diagonal(moments)
     damping = DAMPING * diagonal.mean().clamp(min=1e-12)
     damped = moments + damping * torch.eye(len(moments), dtype=moments.dtype)
-    lower, failed = torch.linalg.cholesky_ex(damped)
-    if not failed:
-        upper, failed = torch.linalg.cholesky_ex(torch.cholesky_inverse(lower), upper=True)
-    return torch.eye(len(moments), dtype=moments.dtype) if failed else upper
+    lower, failed = torch.linalg.cholesky_ex(damped.flip(0, 1))
+    identity = torch.eye(len(moments), dtype=moments.dtype)
+    if failed:
+        return identity
+    # Turned around, the lower factor of M is an R with M = R R', which is upper; so M^-1 = (R^-1)' R^-1.
+    return torch.linalg.solve_triangular(lower.flip(0, 1), identity, upper=True)
 
 
 SWEEPS = 4
@@ -344,9 +348,26 @@ def _sums(
     for seen, real in zip(join_parts(device_rows, -2), join_parts(float_rows, -2), strict=True):
         s = seen - device_mean.to(torch.float32)
         e = real - float_mean.to(torch.float32) - s
-        parts.append((s.mT @ s, e.mT @ s, s.sum(-2, keepdim=True), e.sum(-2, keepdim=True)))
+        parts.append((_squared(s), e.mT @ s, s.sum(-2, keepdim=True), e.sum(-2, keepdim=True)))
         count += s.shape[-2]
     return _Sums(count, *(torch.stack(each).sum(0, dtype=torch.float64) for each in zip(*parts, strict=True)))
+
+
+WIDE, STRIPES = 256, 4
+"""From this number of columns on, products that are symmetric are computed in so many stripes, and only one half."""
+
+
+def _squared(rows: Tensor) -> Tensor:
+    """Return rows' rows, [..., K, K]."""
+    count = rows.shape[-1]
+    if rows.ndim > 2 or count < WIDE:
+        return rows.mT @ rows
+    made = rows.new_empty(count, count)
+    for stripe in torch.arange(count).chunk(STRIPES):
+        first, last = int(stripe[0]), int(stripe[-1]) + 1
+        torch.mm(rows[:, first:].T, rows[:, first:last], out=made[first:, first:last])
+        made[first:last, last:] = made[last:, first:last].T
+    return made
 
 
 def compensation(weight: Tensor, moments: PairedMoments) -> Tensor:
@@ -387,10 +408,14 @@ def _gains(weight: Tensor, fitted: Moments, judging: Moments) -> Tensor:
 
 def _eigen(moments: Tensor) -> tuple[Tensor, Tensor]:
     """Return the eigenvalues and the eigenvectors; all are nan where LAPACK finds none, so that no ridge is chosen."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # two take twice the time together, and hardly less by the clock
     try:
         values, vectors = torch.linalg.eigh(moments)
     except torch.linalg.LinAlgError:
         return torch.full_like(moments[..., 0], torch.nan), torch.full_like(moments, torch.nan)
+    finally:
+        torch.set_num_threads(threads)
     return values, vectors
 
 
