@@ -151,8 +151,9 @@ def _quantize_layer(
     rows = _in_parts(together, len(output))
     moments: Tensor | list[Tensor] | None = None
     if options.compensate and together.shape[1] <= LARGEST_BLOCK:
-        real = _input_rows(operator, around.float_input, output, options.rows).float()
-        paired = _paired_moments(operator, rows, _in_parts(real / source.scale, len(output)))
+        real = _input_rows(operator, around.float_input, output, options.rows)
+        real = real.to(torch.float32, copy=True).div_(source.scale)
+        paired = _paired_moments(operator, rows, _in_parts(real, len(output)))
         operator, moments = _compensated(operator, paired), paired.together.input
         del real, paired
     scales = least_squares_scales(operator, source.scale)
@@ -209,7 +210,8 @@ def _input_rows(operator: Weighted, x: Tensor, output: Tensor, count: int, zero:
     if isinstance(operator, FullyConnected):
         return x.reshape(-1, x.shape[-1])
     grid, parts = _grid(operator, output, count), x.split(CHUNK) if any(operator.pads) else (x,)
-    windows = torch.cat([_windows(operator, part, tuple(output.shape), grid, zero) for part in parts])
+    made = [_windows(operator, part, tuple(output.shape), grid, zero) for part in parts]
+    windows = torch.cat(made) if len(made) > 1 else made[0]
     return windows if isinstance(operator, DepthwiseConv2D) else windows.reshape(len(windows), -1)
 
 
@@ -226,7 +228,7 @@ def _windows(
             rows = slice(top, top + (height - 1) * operator.stride[0] + 1, operator.stride[0] * down)
             columns = slice(left, left + (width - 1) * operator.stride[1] + 1, operator.stride[1] * right)
             taps.append(padded[:, rows, columns].reshape(-1, x.shape[3]))
-    return torch.stack(taps, dim=1)
+    return torch.stack(taps, dim=1) if len(taps) > 1 else taps[0].unsqueeze(1)
 
 
 def _sample(operator: Weighted, output: Tensor, count: int) -> Tensor:

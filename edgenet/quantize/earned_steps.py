@@ -15,7 +15,7 @@ calibration photos are held out of all steps and judge them at the logits, by `L
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
@@ -163,16 +163,23 @@ def _spread(count: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A float graph of the network's function, what is known of it, and what was done to reshape it."""
+    """A float graph of the network's function, what is known of it, and what was done to reshape it.
+
+    Attributes:
+        ranges: the range of every tensor on the photos that steps have seen.
+        means: the mean of every tensor's channels on the first of these photos, see `SampledMeans`.
+    """
 
     graph: Graph
     sensitivity: Sensitivity
-    known: KnownTensors
+    ranges: dict[str, Range]
+    means: dict[str, NDArray[np.float64]]
     steps: tuple[str, ...]
 
-    def ranges(self) -> dict[str, Range]:
-        """Return the range of every tensor on the photos that steps have seen."""
-        return self.known.ranges(self.graph)
+    @staticmethod
+    def of(graph: Graph, sensitivity: Sensitivity, known: KnownTensors, steps: Sequence[str]) -> _Shape:
+        """Return the shape with what it needs of the known tensors, which take much more memory."""
+        return _Shape(graph, sensitivity, known.ranges(graph), known.means(), tuple(steps))
 
 
 @dataclass(frozen=True)
@@ -273,7 +280,7 @@ def _shapes(graph: Graph, work: _Work) -> Iterator[_Shape]:
     effort, progress = work.effort, work.progress
     seen = observe(plain, work.photos.some(effort.statistics_photos), effort, progress)
     known = KnownTensors(seen.statistics, seen.joint, seen.sampled_means)
-    yield _Shape(plain, seen.sensitivity, known, (DEAD,))
+    yield _Shape.of(plain, seen.sensitivity, known, (DEAD,))
     if work.photos.few:
         return
     shape, sensitivity, steps = plain, seen.sensitivity, [DEAD]
@@ -284,10 +291,10 @@ def _shapes(graph: Graph, work: _Work) -> Iterator[_Shape]:
             plain, seen.statistics, seen.joint, sensitivity, effort.axes_steps, changes
         )
         steps.append(ROTATE)
-        yield _Shape(shape, sensitivity, replace(known, changes=dict(changes)), tuple(steps))
+        yield _Shape.of(shape, sensitivity, replace(known, changes=changes), steps)
     progress("equalizing channels", 0, None)
     shape = equalize(shape, seen.statistics, sensitivity, effort.factor_steps, changes)
-    yield _Shape(shape, sensitivity, replace(known, changes=changes), (*steps, EQUALIZE))
+    yield _Shape.of(shape, sensitivity, replace(known, changes=changes), (*steps, EQUALIZE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -330,15 +337,15 @@ def observe(graph: Graph, images: Photos, effort: Effort, progress: Progress = s
 
 def _quick(shape: _Shape, work: _Work) -> QuantizedGraph:
     """Round to nearest and correct the biases."""
-    encodings = work.encodings(shape, shape.ranges())
-    few, means = work.photos.some(work.effort.quick_photos), shape.known.means()
-    quantized = quantize_quickly(shape.graph, encodings, few, means, work.progress)
+    encodings = work.encodings(shape, shape.ranges)
+    few = work.photos.some(work.effort.quick_photos)
+    quantized = quantize_quickly(shape.graph, encodings, few, shape.means, work.progress)
     return replace(quantized, steps=(*shape.steps, MINMAX, WIDENED, ROOM, SCALES, NEAREST, BIAS))
 
 
 def _with_largest_scales(shape: _Shape, work: _Work) -> QuantizedGraph:
     """Quantize as `minmax` does, with room for the logits."""
-    ranges = add_logit_room(shape.graph, shape.ranges(), confidence(work.real))
+    ranges = add_logit_room(shape.graph, shape.ranges, confidence(work.real))
     quantized = round_to_ranges(shape.graph, ranges)
     return replace(quantized, steps=(*shape.steps, MINMAX, ROOM, LARGEST, NEAREST))
 
@@ -358,9 +365,10 @@ def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
     """Yield the network with compensated weights that are rounded by second moments, then also with copies."""
     assert work.effort.layer_photos is not None
     some = work.photos.some(work.effort.layer_photos)
-    seen = shape.ranges()
     more = work.photos.ranges_of_others(shape.graph, work.effort.statistics_photos, work.progress)
-    encodings = work.encodings(shape, {name: values.union(more[name]) for name, values in seen.items()})
+    encodings = work.encodings(
+        shape, {name: values.union(more[name]) for name, values in shape.ranges.items()}
+    )
     steps = (*shape.steps, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS)
     quantized = quantize_layers(shape.graph, encodings, some, LayerOptions(), work.progress)
     yield replace(quantized, steps=steps)

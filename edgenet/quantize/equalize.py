@@ -42,7 +42,14 @@ from edgenet.graph.ir import (
     with_constants,
 )
 from edgenet.quantize.ranges import ChannelStatistics
-from edgenet.quantize.sensitivity import Sensitivity, activation_noise, descend, weight_noise
+from edgenet.quantize.sensitivity import (
+    ACTIVATION_STEPS,
+    WEIGHT_STEPS,
+    Sensitivity,
+    activation_noise,
+    descend,
+    weight_noise,
+)
 
 Vector = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
@@ -175,11 +182,14 @@ def _best_factors(model: NoiseModel, full: Vector, steps: int) -> Vector:
     if not steps or model.size > LARGEST_DESCENT:
         return start.double().exp().numpy()
 
-    def noise(logarithms: Tensor) -> Tensor:
-        return model.noise(torch.minimum(logarithms.clamp(min=0), limit).exp())
+    def slope(logarithms: Tensor) -> tuple[float, Tensor]:
+        within = torch.minimum(logarithms.clamp(min=0), limit)
+        factors = within.exp()
+        noise, gradient = model.slope(factors)
+        return noise, torch.where(within == logarithms, gradient * factors, 0.0)
 
-    further = torch.minimum(descend(noise, start, steps, DESCENT_RATE).clamp(min=0), limit)
-    return min((start, further), key=lambda point: float(noise(point))).double().exp().numpy()
+    further = torch.minimum(descend(slope, start, steps, DESCENT_RATE).clamp(min=0), limit)
+    return min((start, further), key=lambda point: float(model.noise(point.exp()))).double().exp().numpy()
 
 
 class NoiseModel:
@@ -224,19 +234,33 @@ class NoiseModel:
             span = (high * factors).max() - (low * factors).min().clamp(max=0)
             total = total + activation_noise(span, (sensitivity / factors**2).sum())
         for weight, rows, share in self.readers:
-            total = total + weight_noise(_largest(weight, factors), rows, (share * factors**2).sum())
+            largest = (weight / factors).amax(1)
+            total = total + weight_noise(largest, rows, (share * factors**2).sum())
         return total
 
-
-def _largest(weight: Tensor, factors: Tensor) -> Tensor:
-    """Return the largest of each row of weight [O, C] / factors [C].
-
-    The gradient of a maximum is that of its largest item, so only these items are divided with a gradient: the
-    descent then costs half as much.
-    """
-    with torch.no_grad():
-        places = (weight / factors).argmax(1)
-    return weight.gather(1, places[:, None])[:, 0] / factors[places]
+    def slope(self, factors: Tensor) -> tuple[float, Tensor]:
+        """Return the same noise, and its gradient by the factors [C]."""
+        total, gradient = 0.0, torch.zeros_like(factors)
+        squares = factors.square()
+        for low, high, sensitivity in self.tensors:
+            (top, highest), (bottom, lowest) = (high * factors).max(0), (low * factors).min(0)
+            span = float(top - bottom.clamp(max=0))
+            shares = sensitivity / squares
+            noise = float(activation_noise(torch.tensor(span), shares.sum()))
+            total += noise
+            gradient -= shares / factors * (2 * span**2 / (12 * ACTIVATION_STEPS**2))
+            if span > 0:
+                gradient[highest] += 2 * noise / span * high[highest]
+                gradient[lowest] -= 2 * noise / span * low[lowest].clamp(max=0)
+        for weight, rows, share in self.readers:
+            largest, places = (weight / factors).max(1)
+            gain = float((share * squares).sum())
+            of_rows = largest.square() * rows / (12 * WEIGHT_STEPS**2)
+            alone = float(of_rows.sum())
+            total += alone * gain
+            gradient += 2 * alone * share * factors
+            gradient.index_add_(0, places, of_rows / factors[places], alpha=-2 * gain)
+        return total, gradient
 
 
 def _diagonal(moments: Vector) -> Vector:

@@ -17,21 +17,20 @@ finds axes on which no value reaches far.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgenet.graph.executor import tensor_of
 from edgenet.graph.ir import WEIGHTED, Graph, Node, with_constants
 from edgenet.quantize.equalize import ChannelChange, TensorGroup, group_of, shifts_of, tensor_groups
+from edgenet.quantize.mixing_noise import DescentNoise, Matrix, MixingNoise
 from edgenet.quantize.ranges import ChannelStatistics
-from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, activation_noise, descend, weight_noise
+from edgenet.quantize.sensitivity import FullMatrixNames, Sensitivity, descend
 
-Matrix = NDArray[np.float64]
 Statistics = dict[str, ChannelStatistics]
 LARGEST_RATE, RATE_OF_ALL = 0.05, 1.0
 """The descent's first learning rate is RATE_OF_ALL / channels, at most LARGEST_RATE, since small steps of many numbers
@@ -102,8 +101,6 @@ FURTHEST_PER_PHOTO, FURTHEST_ROWS = 64, 2048
 """Number of extreme rows to keep for each photo, and of all photos together."""
 PHOTOS_TOGETHER = 2
 """Number of photos whose extreme rows are found together."""
-DESCENT_ROWS = 512
-"""Number of the furthest rows with which the gradient is computed."""
 
 
 class JointStatistics:
@@ -257,166 +254,17 @@ def _plane_rotation(covariance: Matrix, first: int, second: int, wanted: float) 
     return cosine * np.array([[1, tangent], [-tangent, 1]])
 
 
-class MixingNoise:
-    """The noise energy at the logits from rounding a group's tensors and the weights around them.
-
-    It is a function of the mixing matrix R (see the top of this file), with gradients, and a sum over
-
-    - the tensors, where all channels share one step: span^2 / (12 * 255^2) * tr(R^-T S R^-1), S being their
-      sensitivity;
-    - the layers that read them: the weights become W R^-1, and the inputs' sensitivity M becomes R M R';
-    - the layers that make them: the weights become R W, and the sensitivity S of the rows becomes R^-T S R^-1.
-    """
-
-    def __init__(
-        self,
-        group: TensorGroup,
-        far: Mapping[str, NDArray[np.float32]],
-        sensitivity: Sensitivity,
-        dtype: torch.dtype = torch.float64,
-    ) -> None:
-        """Prepare the noise of one group.
-
-        Args:
-            group: the linear tensors and the layers around them.
-            far: for each of the group's tensors, its most extreme rows minus the tensor's shift: [rows, C].
-            sensitivity: the sensitivity, with the whole matrices that `mixable` names.
-            dtype: the type of the matrices and of the noise.
-        """
-        self.channels, self._dtype = next(iter(far.values())).shape[1], dtype
-        self._tensors = [
-            _Tensor(torch.from_numpy(rows), self._typed(sensitivity.tensors[name]))
-            for name, rows in far.items()
-        ]
-        self._readers = [self._reader(node, sensitivity) for node in group.consumers]
-        self._makers = [
-            _Maker(_matrix(node, self.channels), self._typed(sensitivity.rows[node.name]))
-            for node in group.producers
-        ]
-
-    def _typed(self, array: Matrix) -> Tensor:
-        return torch.from_numpy(array).to(self._dtype)
-
-    def _reader(self, node: Node, sensitivity: Sensitivity) -> _Reader:
-        rows = sensitivity.rows[node.name]
-        one_each = np.ascontiguousarray(np.diagonal(rows)) if rows.ndim == 2 else rows
-        columns = self._typed(sensitivity.columns[node.name])
-        weight = _matrix(node, len(one_each)).reshape(-1, self.channels)
-        return _Reader(weight, columns, self._typed(one_each))
-
-    def __call__(self, matrix: Tensor, smooth: bool = False) -> Tensor:
-        """Return the noise with this matrix, a scalar.
-
-        Args:
-            matrix: [C, C].
-            smooth: for gradients: measure the tensors' span with a p-norm instead of the largest value, and only on
-                the furthest DESCENT_ROWS rows.
-        """
-        inverse = torch.linalg.inv(matrix)
-        parts = [self._of_tensor(tensor, matrix, inverse, smooth) for tensor in self._tensors]
-        parts += [self._of_reader(reader, matrix, inverse) for reader in self._readers]
-        parts += [self._of_maker(maker, matrix, inverse) for maker in self._makers]
-        return torch.stack(parts).sum()
-
-    def of_factors(self, factors: Tensor) -> Tensor:
-        """Return the noise with the diagonal matrix of these factors, float64 [C]; it needs no product of matrices."""
-        single, inverse = factors.float(), 1 / factors
-        parts = []
-        for tensor in self._tensors:
-            span = _span(tensor.rows * single).double()
-            parts.append(activation_noise(span, (tensor.sensitivity.diagonal() * inverse.square()).sum()))
-        for reader in self._readers:
-            sizes = (reader.weight * inverse.float()).abs().reshape(len(reader.rows), -1)
-            gain = (factors.square() * reader.columns.diagonal()).sum() / _trace(reader.columns)
-            parts.append(weight_noise(sizes.amax(1).double(), reader.rows, gain))
-        for maker in self._makers:
-            largest = maker.weight.abs().amax(1).double() * factors
-            rows = maker.rows.diagonal() * inverse.square()
-            parts.append(weight_noise(largest, rows, torch.ones((), dtype=torch.float64)))
-        return torch.stack(parts).sum()
-
-    def _of_tensor(self, tensor: _Tensor, matrix: Tensor, inverse: Tensor, smooth: bool) -> Tensor:
-        rows = tensor.rows[:DESCENT_ROWS] if smooth else tensor.rows
-        values = rows @ matrix.T.float()  # in float32, because this takes most of the time
-        span = _smooth_span(values) if smooth else _span(values)
-        return activation_noise(span.to(self._dtype), (inverse * (tensor.sensitivity @ inverse)).sum())
-
-    def _of_reader(self, reader: _Reader, matrix: Tensor, inverse: Tensor) -> Tensor:
-        # The gradient of a maximum is that of its largest item, so only these items are computed with a gradient.
-        with torch.no_grad():
-            sizes = (reader.weight @ inverse.float()).abs().reshape(len(reader.rows), -1)
-            places = sizes.argmax(1)
-        column = places % self.channels
-        taps = reader.weight.reshape(len(places), -1, self.channels)
-        weight = taps[torch.arange(len(places)), places // self.channels].to(self._dtype)
-        largest = (weight * inverse.T[column]).sum(1).abs()
-        gain = (matrix * (matrix @ reader.columns)).sum() / _trace(reader.columns)
-        return weight_noise(largest, reader.rows, gain)
-
-    def _of_maker(self, maker: _Maker, matrix: Tensor, inverse: Tensor) -> Tensor:
-        rows = (inverse * (maker.rows @ inverse)).sum(0)
-        with torch.no_grad():
-            places = (matrix.float() @ maker.weight).abs().argmax(1)
-        largest = (matrix * maker.weight.T[places].to(self._dtype)).sum(1).abs()
-        return weight_noise(largest, rows, torch.ones((), dtype=self._dtype))
-
-
-@dataclass(frozen=True, eq=False)
-class _Tensor:
-    rows: Tensor
-    sensitivity: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Reader:
-    weight: Tensor
-    columns: Tensor
-    rows: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    weight: Tensor
-    rows: Tensor
-
-
-def _matrix(node: Node, rows: int) -> Tensor:
-    operator = node.operator
-    assert isinstance(operator, WEIGHTED)
-    return tensor_of(operator.weight).reshape(rows, -1)
-
-
-def _trace(moments: Tensor) -> Tensor:
-    return moments.trace().clamp(min=torch.finfo(moments.dtype).tiny)
-
-
-def _span(values: Tensor) -> Tensor:
-    return values.max().clamp(min=0) - values.min().clamp(max=0)
-
-
-SQUARINGS = 4
-"""For gradients, the p-norm with p = 2^4 replaces the largest value. It depends on all large values, so that
-gradient descent does not push one of them out while it pulls the largest in."""
-
-
-def _smooth_span(values: Tensor) -> Tensor:
-    """Return the sum of the p-norms of the values above zero and of those not above zero."""
-    largest = values.detach().abs().max().clamp(min=1e-30)
-    powers = (values / largest).square()
-    for _ in range(SQUARINGS - 1):
-        powers = powers.square()
-    above = torch.where(values > 0, powers, 0.0).sum()
-    below = powers.sum() - above
-    root = 0.5**SQUARINGS
-    return largest * (above.clamp(min=1e-30) ** root + below.clamp(min=1e-30) ** root)
-
-
 def _descend(noise: MixingNoise, start: Tensor, steps: int) -> Tensor:
     """Lower the noise by gradient descent on a factor of `start` that begins as the identity."""
     identity, single = torch.eye(noise.channels), start.float()
     rate = min(LARGEST_RATE, RATE_OF_ALL / noise.channels)
-    factor = descend(lambda factor: noise(factor @ single, smooth=True), identity, steps, rate)
-    return factor.double() @ start
+    with_gradient = DescentNoise(noise)
+
+    def slope(factor: Tensor) -> tuple[float, Tensor]:
+        value, gradient = with_gradient(factor @ single)
+        return value, gradient @ single.T
+
+    return descend(slope, identity, steps, rate).double() @ start
 
 
 def _apply(graph: Graph, group: TensorGroup, matrix: Matrix, shifts: dict[str, Matrix]) -> Graph:

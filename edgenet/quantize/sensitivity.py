@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
-from edgenet.graph.executor import activate, apply, convolve, decode_pixels, tensor_of
+from edgenet.graph.executor import apply, convolve, decode_pixels, tensor_of
 from edgenet.graph.ir import WEIGHTED, DepthwiseConv2D, FullyConnected, Graph, Node, Weighted, output_axis
 from edgenet.progress import Progress, silent
 from edgenet.quantize.ranges import ChannelStatistics
@@ -138,8 +139,13 @@ def _run_with_gradients(
 
 def _weighted(operator: Weighted, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if isinstance(operator, FullyConnected):
-        return activate(torch.nn.functional.linear(x, weight, bias), operator.activation)
-    return activate(convolve(operator, x, weight, bias), operator.activation)
+        sums = functional.linear(x, weight, bias)
+    else:
+        sums = convolve(operator, x, weight, bias)
+    low, high = operator.activation.bounds
+    if math.isinf(low) and math.isinf(high):
+        return sums
+    return functional.hardtanh(sums, low, high)  # the gradient of `clamp` takes several times as long
 
 
 def _call_with_both_gradients(
@@ -247,27 +253,27 @@ MOMENTUM, SQUARES = 0.9, 0.999
 SMALLEST = 1e-30
 
 
-@torch.enable_grad()
-def descend(noise: Callable[[Tensor], Tensor], start: Tensor, steps: int, rate: float) -> Tensor:
+def descend(
+    slope: Callable[[Tensor], tuple[float, Tensor]], start: Tensor, steps: int, rate: float
+) -> Tensor:
     """Return where Adam (arXiv 1412.6980) gets from `start`, on the logarithm of the noise.
 
     Torch's own optimizers take seconds to import, and only a few numbers reshape a network.
 
     Args:
-        noise: returns the noise at a point, a scalar with a gradient.
+        slope: returns the noise at a point, and its gradient.
         start: the first point.
         steps: number of steps.
         rate: the first learning rate, which falls to zero along half a cosine.
     """
-    point = start.detach()
+    point = start.clone()
     mean, square = torch.zeros_like(point), torch.zeros_like(point)
     for step in range(steps):
-        point.requires_grad_(True)
-        (gradient,) = torch.autograd.grad((noise(point) + SMALLEST).log(), point)
-        point = point.detach()
-        mean = MOMENTUM * mean + (1 - MOMENTUM) * gradient
-        square = SQUARES * square + (1 - SQUARES) * gradient.square()
-        towards = mean / (1 - MOMENTUM ** (step + 1))
-        size = (square / (1 - SQUARES ** (step + 1))).sqrt() + 1e-8
-        point = point - rate * (1 + math.cos(math.pi * step / steps)) / 2 * towards / size
+        noise, gradient = slope(point)
+        gradient = gradient / (noise + SMALLEST)
+        mean.lerp_(gradient, 1 - MOMENTUM)
+        square.mul_(SQUARES).addcmul_(gradient, gradient, value=1 - SQUARES)
+        size = (square / (1 - SQUARES ** (step + 1))).sqrt_().add_(1e-8)
+        now = rate * (1 + math.cos(math.pi * step / steps)) / 2
+        point.addcdiv_(mean, size, value=-now / (1 - MOMENTUM ** (step + 1)))
     return point

@@ -13,10 +13,10 @@ from edgenet.graph.ir import Activation, Binary, Conv2D, FullyConnected, Graph, 
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize import rotate as rotating
 from edgenet.quantize.equalize import group_of, tensor_groups
+from edgenet.quantize.mixing_noise import MixingNoise
 from edgenet.quantize.ranges import channel_statistics
 from edgenet.quantize.rotate import (
     JointStatistics,
-    MixingNoise,
     _evenly_turned,
     _random_rotation,
     mixable,
