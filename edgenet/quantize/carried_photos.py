@@ -118,8 +118,9 @@ def run_as_device(quantized: QuantizedGraph, node: Node, tensors: TensorStore) -
     """Run one node on all photos as the device does: in int8, or in float32 if it has no int8 form."""
     if node.name in quantized.kept_float:
         reals = {name: tensors.real(name) for name in node.inputs}
-        step = partial(_apply_float, node)
-        tensors.reals[node.output] = _in_chunks(quantized, node, reals, step, torch.float32)
+        tensors.reals[node.output] = _in_chunks(
+            quantized, node, reals, partial(_apply_float, node), torch.float32
+        )
     else:
         integers = {name: tensors.integer(name) for name in node.inputs}
         step = prepared(quantized, node)
