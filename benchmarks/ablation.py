@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import Figures, compare
 from benchmarks.environments import ROOT
 from benchmarks.exactness import lite_int8
+from benchmarks.options import names_of
 from benchmarks.quantizing import inputs
-from benchmarks.quantizing.networks import KEYS, Network, open_network
+from benchmarks.quantizing.networks import IMAGENET, STANDARD, Network, open_network
 from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import run
@@ -115,7 +116,9 @@ def steps() -> Iterator[tuple[str, Step]]:
 def main() -> int:
     """Run the benchmark; return the exit status."""
     parser = argparse.ArgumentParser(prog="benchmarks.ablation", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--networks", default=",".join(KEYS), help=f"default: {','.join(KEYS)}")
+    parser.add_argument(
+        "--networks", type=names_of(IMAGENET), default=STANDARD, help=f"of {','.join(IMAGENET)}"
+    )
     parser.add_argument("--draws", type=int, default=1, choices=range(1, inputs.STEP + 1))
     parser.add_argument("--work", type=Path, help="keep decoded photos and weights here")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -123,31 +126,32 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="edgenet-ablation-") as spare:
             folder = options.work or Path(spare)
-            chosen = options.networks.split(",")
+            chosen = options.networks
             inputs.prepare(options.data, folder, chosen)
             for key in chosen:
-                print(
-                    f"\n{key}\n"
-                    + "\n".join(table(open_network(key, options.data, folder), folder, options.draws))
-                )
+                print(f"\n{key}\n" + "\n".join(table(open_network(key, options.data, folder), options.draws)))
     except (EdgenetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def table(network: Network, folder: Path, draws: int) -> Iterator[str]:
+def table(network: Network, count: int) -> Iterator[str]:
     """Yield the lines of the network's table."""
-    with np.load(folder / inputs.JUDGED) as stored:
-        images, labels = stored["images"], stored["labels"].astype(np.intp) + network.first_class
+    with np.load(network.photos / inputs.JUDGED) as stored:
+        images, labels, draws = (
+            stored["images"],
+            stored["labels"].astype(np.intp) + network.first_class,
+            stored["draws"],
+        )
     graph = open_source(str(network.source), _options(network)).graph
     real, lowered = run(lower(graph, exact_border=True), images), lower(graph, exact_border=False)
     yield "| and | top-1 drop | agrees with float | SQNR of the logits | s |"
     yield "|---|---|---|---|---|"
     for name, step in steps():
         figures, seconds = [], 0.0
-        for draw in range(draws):
-            calibrates = np.arange(len(images)) % inputs.STEP == draw
+        for draw in range(count):
+            calibrates = draws == draw
             start = time.perf_counter()
             quantized = step(lowered, images[calibrates])
             seconds += time.perf_counter() - start
@@ -155,7 +159,7 @@ def table(network: Network, folder: Path, draws: int) -> Iterator[str]:
         drop, agreement, sqnr = (
             float(np.mean([getattr(f, key) for f in figures])) for key in ("drop", "agreement", "sqnr_db")
         )
-        yield f"| {name} | {drop:.2f} | {agreement:.2f} % | {sqnr:.1f} dB | {seconds / draws:.0f} |"
+        yield f"| {name} | {drop:.2f} | {agreement:.2f} % | {sqnr:.1f} dB | {seconds / count:.0f} |"
 
 
 def judged(

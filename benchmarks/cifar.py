@@ -138,7 +138,7 @@ def main() -> int:
 def budget(place: Place) -> dict[str, Any]:
     """Train a network of at most 25 M mult-adds for 30 minutes, from ImageNet weights."""
     options = TrainingOptions(pretrained="imagenet", **BUDGET)
-    facts = _trained("mobilenet_v2_1.0_64", place.photos, place.work / "budget", options)
+    facts = trained("mobilenet_v2_1.0_64", place.photos, place.work / "budget", options)
     return facts | {"goal_minutes": MINUTES, "int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
 
 
@@ -146,27 +146,27 @@ def zoo(place: Place) -> dict[str, Any]:
     """Train four architectures."""
     found = {}
     for variant in ZOO:
-        facts = _trained(variant, place.photos, place.work / variant, BRIEF)
+        facts = trained(variant, place.photos, place.work / variant, BRIEF)
         found[variant] = facts | {"int8": [dataclasses.asdict(_row(place, facts, "balanced"))]}
     return found
 
 
 def qat(place: Place) -> dict[str, Any]:
     """Compare quantization-aware training with the recipes, at width 0.25."""
-    facts = _trained(V1, place.photos, place.work / V1, BRIEF)
+    facts = trained(V1, place.photos, place.work / V1, BRIEF)
     rows = [_row(place, facts, recipe) for recipe in ("minmax", "fast", "balanced", "best")]
     options = TrainingOptions(pretrained=facts["out"], qat=True, recipe="balanced", epochs=1, **LIGHT)
-    trained = _trained(V1, place.photos, place.work / f"{V1}-qat", options)
-    rows.append(_judged(place, facts["out"], trained["out"], "quantization-aware training"))
-    return facts | {"int8": [dataclasses.asdict(row) for row in rows], "training": trained}
+    tuned = trained(V1, place.photos, place.work / f"{V1}-qat", options)
+    rows.append(_judged(place, facts["out"], tuned["out"], "quantization-aware training"))
+    return facts | {"int8": [dataclasses.asdict(row) for row in rows], "training": tuned}
 
 
 def fine_tuning(place: Place) -> dict[str, Any]:
     """Fine-tune ImageNet weights on few photos: for the default number of epochs, and for three times as many."""
-    photos = _first_of_each(place, "few", FEW)
+    photos = first_of_each(place.photos, place.work / "few", FEW)
     runs = {"brief": None, "full": 30}
     found = {
-        name: _trained(
+        name: trained(
             FINE_TUNED,
             photos,
             place.work / f"few-{name}",
@@ -179,7 +179,7 @@ def fine_tuning(place: Place) -> dict[str, Any]:
 
 def narrowing(place: Place) -> dict[str, Any]:
     """Train networks of other widths on few photos: from the channels of a wider network, and from random weights."""
-    photos = _first_of_each(place, "few", FEW)
+    photos = first_of_each(place.photos, place.work / "few", FEW)
     wide = load_network(FULL_WIDTH)
     found = {}
     for name in NARROW:
@@ -187,20 +187,20 @@ def narrowing(place: Place) -> dict[str, Any]:
         save_checkpoint(start, narrowed(wide, parse_variant(name)))
         for kind, pretrained in (("narrowed", start), ("random", None)):
             options = TrainingOptions(pretrained=pretrained, epochs=10)
-            found[f"{name} {kind}"] = _trained(name, photos, place.work / f"{name}-{kind}", options)
+            found[f"{name} {kind}"] = trained(name, photos, place.work / f"{name}-{kind}", options)
     return found
 
 
 def sweeping(place: Place) -> dict[str, Any]:
     """Run a small sweep: the paper's four widths, four resolutions for photos of 32 pixels, a fifth of the photos."""
-    photos = _first_of_each(place, "cifar10-1000-each", SMALL)
+    photos = first_of_each(place.photos, place.work / "cifar10-1000-each", SMALL)
     found = sweep(photos, place.work / "sweep", **GRID, training=SWEEP, log=_say)
     return {"rows": [dataclasses.asdict(row) for row in found.rows], "files": found.files}
 
 
 def selecting(place: Place) -> dict[str, Any]:
     """Compare `select` with the sweep's table: which of the fitting networks it finds, with how much training."""
-    photos = _first_of_each(place, "cifar10-1000-each", SMALL)
+    photos = first_of_each(place.photos, place.work / "cifar10-1000-each", SMALL)
     found = select(photos, place.work / "select", budget_ms=place.budget_ms, **GRID, training=SWEEP, log=_say)
     _, swept = read_table(TABLE)
     fitting = {candidate.name: swept[candidate.name] for candidate in found.candidates if candidate.fits}
@@ -232,8 +232,15 @@ PARTS: dict[str, Callable[[Place], dict[str, Any]]] = {
 }
 
 
-def _trained(variant: str, photos: Path, out: Path, options: TrainingOptions) -> dict[str, Any]:
-    """Train, or return the facts of an earlier training; the time includes reading the photos."""
+def trained(variant: str, photos: Path, out: Path, options: TrainingOptions) -> dict[str, Any]:
+    """Train in the folder `out`, or return the facts of an earlier training; the time includes reading the photos.
+
+    The fact "out" is the path of the checkpoint.
+
+    Raises:
+        EdgenetError: there are no such photos, or the network cannot be trained.
+        TrainingStopped: a signal came.
+    """
     kept = out / "facts.json"
     if kept.is_file():
         facts: dict[str, Any] = json.loads(kept.read_text())
@@ -286,14 +293,13 @@ def _judged(place: Place, real: str, int8: str, made: str) -> Row:
     )
 
 
-def _first_of_each(place: Place, name: str, counts: dict[str, int]) -> Path:
-    """Return a folder with the first `counts[split]` photos of every class in each split."""
-    folder = place.work / name
+def first_of_each(archive: Path, folder: Path, counts: dict[str, int]) -> Path:
+    """Return a folder with the first `counts[split]` photos of every class in each split of a zip, made if missing."""
     if not folder.is_dir():
-        unfinished = folder.with_name(f"{name}.unfinished")
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         for split, count in counts.items():
-            photos = open_photos(place.photos, split=split)
+            photos = open_photos(archive, split=split)
             seen: dict[int | None, int] = {}
             for index, (photo, label) in enumerate(zip(photos.names, photos.labels, strict=True)):
                 seen[label] = seen.get(label, 0) + 1

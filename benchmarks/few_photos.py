@@ -15,12 +15,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.environments import ROOT
 from benchmarks.options import names_of
 from benchmarks.quantizing import networks
-from benchmarks.quantizing.inputs import JUDGED, STEP
+from benchmarks.quantizing.inputs import JUDGED
 from benchmarks.quantizing.plan import prepare_inputs
 from edgenet.data.loading import evenly
 from edgenet.errors import EdgenetError
@@ -44,15 +43,14 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="edgenet-few-") as spare:
             inputs = (options.work or Path(spare)).resolve()
             prepare_inputs(options.data.resolve(), inputs, options.networks)
-            with np.load(inputs / JUDGED) as stored:
-                images = stored["images"]
             print(
                 "| network | photos | recipe | agrees | KL | SQNR | worst 5 % |\n|---|---|---|---|---|---|---|"
             )
             for key in options.networks:
-                graph = lower(_opened(key, options.data.resolve(), inputs), exact_border=False)
+                known = networks.open_network(key, options.data.resolve(), inputs)
+                graph = lower(_opened(known), exact_border=False)
                 with fixed_torch_threads():
-                    _judge(key, graph, images, options.photos, options.recipes)
+                    _judge(known, graph, options.photos, options.recipes)
     except (EdgenetError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -64,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="benchmarks.few_photos", description=(__doc__ or "").splitlines()[0]
     )
     add = parser.add_argument
-    add("--networks", type=names_of(networks.KEYS), default=networks.KEYS, help="default: v1,v2,lite0")
+    add(
+        "--networks", type=names_of(networks.IMAGENET), default=networks.STANDARD, help="default: v1,v2,lite0"
+    )
     add(
         "--recipes",
         type=names_of(tuple(RECIPES)),
@@ -81,17 +81,15 @@ def _counts(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(","))
 
 
-def _opened(key: str, data: Path, inputs: Path) -> Graph:
-    known = networks.open_network(key, data, inputs)
+def _opened(known: networks.Network) -> Graph:
     given = dict(zip(known.options[::2], known.options[1::2], strict=True))
     options = SourceOptions(None, given.get("--normalization"), given.get("--labels"), None, None, None)
     return open_source(known.source, options, silent).graph
 
 
-def _judge(
-    key: str, graph: Graph, images: NDArray[np.uint8], counts: tuple[int, ...], recipes: tuple[str, ...]
-) -> None:
-    draws = np.arange(len(images)) % STEP
+def _judge(known: networks.Network, graph: Graph, counts: tuple[int, ...], recipes: tuple[str, ...]) -> None:
+    with np.load(known.photos / JUDGED) as stored:
+        images, draws = stored["images"], stored["draws"]
     calibrating, judging = images[draws == 0], images[np.isin(draws, JUDGING_DRAWS)]
     real = run(graph, judging)
     for count in counts:
@@ -103,7 +101,7 @@ def _judge(
             decibels = sqnr_db(float(np.square(real.astype(np.float64)).sum()), noise)
             agreed = f"{100 * errors.agreeing / len(real):.2f} %"
             figures = f"{agreed} | {errors.kl:.4f} | {decibels:.1f} dB | {errors.worst_db:.1f} dB"
-            print(f"| {key} | {count} | `{recipe}` | {figures} |", flush=True)
+            print(f"| {known.key} | {count} | `{recipe}` | {figures} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What does int8 cost, recipe by recipe and compared with other tools? Real weights, and LiteRT on uncalibrated photos.
 
     .venv/bin/python -m benchmarks.int8 --peers [--networks v1,v2,lite0] [--recipes fast,balanced,best,minmax]
-        [--draws 3] [--work FOLDER] [--again] [--json FILE] [--data ../shared/data]
+        [--draws 3] [--work FOLDER] [--again] [--json FILE] [--markdown FILE] [--data ../shared/data]
+    .venv/bin/python -m benchmarks.int8 --networks all --recipes fast,balanced --sensitivity fast,balanced --draws 5
 
 Every file is made by a process of its own, whose time and memory are measured, and judged by running it in LiteRT;
 benchmarks/README.md explains the figures. With --work the files are kept and used again while code and inputs are the
@@ -19,13 +20,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparing.tables import put_into
 from benchmarks.environments import ROOT
 from benchmarks.options import names_of
 from benchmarks.quantizing import networks
 from benchmarks.quantizing.inputs import FEW_NAME, STEP
+from benchmarks.quantizing.markdown import MARK, document
 from benchmarks.quantizing.plan import Plan, make_files
 from benchmarks.quantizing.tables import table
 from edgenet.errors import EdgenetError
+from edgenet.files import write_atomically
 
 SCHEMA = "edgenet.benchmark.int8.v1"
 RECIPES = ("fast", "balanced", "best", "minmax")
@@ -44,8 +48,13 @@ def main() -> int:
         data=options.data.resolve(),
     )
     try:
+        if options.markdown:
+            put_into(options.markdown.read_text(), "", MARK)  # reports a missing mark before the run
         with tempfile.TemporaryDirectory(prefix="edgenet-int8-") as spare:
             report = run(plan, (options.work or Path(spare)).resolve(), options.again)
+        if options.markdown:
+            written = put_into(options.markdown.read_text(), document(report, command_line()), MARK)
+            write_atomically(options.markdown, written.encode())
         if options.json:
             options.json.write_text(json.dumps(report, indent=2) + "\n")
     except (EdgenetError, OSError) as error:
@@ -68,7 +77,12 @@ def run(plan: Plan, work: Path, again: bool) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks.int8", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--networks", type=names_of(networks.KEYS), default=networks.KEYS, help="default: v1,v2,lite0")
+    add(
+        "--networks",
+        type=names_of(networks.KEYS),
+        default=networks.STANDARD,
+        help=f"all, or some of {','.join(networks.KEYS)} (default: v1,v2,lite0)",
+    )
     add("--recipes", type=names_of(RECIPES), default=RECIPES, help=f"default: {','.join(RECIPES)}")
     add(
         "--sensitivity",
@@ -82,8 +96,16 @@ def _parser() -> argparse.ArgumentParser:
     add("--work", type=Path, help="keep files here, and use the files that are already here")
     add("--again", action="store_true", help="also make the files that --work holds, to measure times")
     add("--json", type=Path, metavar="FILE", help="write the report")
+    add("--markdown", type=Path, metavar="FILE", help="put a table between the two marks in FILE")
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="weights and photos")
     return parser
+
+
+def command_line() -> str:
+    """Return the command line without the places of files."""
+    places = ("--work", "--json", "--markdown", "--data")
+    words = [word for at, word in enumerate(sys.argv[1:]) if not {word, sys.argv[at]} & set(places)]
+    return " ".join(["python -m benchmarks.int8", *words])
 
 
 def _draws(text: str) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 
 def names_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return an argparse type for comma-separated names from `known`; duplicates are dropped."""
+    """Return an argparse type for comma-separated names from `known`, or "all"; duplicates are dropped."""
 
     def parse(text: str) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(text.split(",")))
+        names = tuple(known) if text == "all" else tuple(dict.fromkeys(text.split(",")))
         if unknown := [name for name in names if name not in known]:
             raise argparse.ArgumentTypeError(f"there is no '{unknown[0]}', choose from {','.join(known)}")
         return names

@@ -31,7 +31,7 @@ from benchmarks.quantizing.plan import prepare_inputs
 from edgenet.errors import EdgenetError
 
 LITE0_96, VGG16 = "lite0-96", "vgg16"
-KEYS = (*networks.KEYS, LITE0_96, VGG16)
+KEYS = (*networks.IMAGENET, LITE0_96, VGG16)
 RECIPES = ("minmax", "fast", "balanced", "best")
 ONE_THREAD = ("env", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1", "OMP_WAIT_POLICY=passive")
 CALIBRATION = ROOT / "calibration_data"

@@ -47,7 +47,7 @@ def peer_rows(made: Made, judge: Judge) -> list[Row]:
 
 def with_accuracy(row: Row, judge: Judge, logits: NDArray[np.floating]) -> Row:
     """Return the row with the accuracy of the logits on the photos that were not used for calibration."""
-    indices = held_out(len(judge.labels), CALIBRATION)
+    indices = held_out(judge.draws, CALIBRATION)
     figures = compare(judge.real[indices], logits[indices], judge.labels[indices])
     return dataclasses.replace(row, top1_drop=figures.drop, agreement=figures.agreement)
 
@@ -79,7 +79,7 @@ def with_latencies(rows: Sequence[Row], medians: Mapping[str, Sequence[float]], 
 def client_command(peer: Peer, file: Path, made: Made) -> list[str]:
     """Return the command of the client that runs a peer's file."""
     program = [str(peer.python), "-m", peer.client] if peer.client else [sys.executable, "-m", _LITERT_CLIENT]
-    return [*program, str(file), str(made.inputs / JUDGED), as_text(made.network.normalization)]
+    return [*program, str(file), str(made.network.photos / JUDGED), as_text(made.network.normalization)]
 
 
 def _judged(judge: Judge, made: Made, peer: Peer, converted: Converted) -> Row:

@@ -51,7 +51,6 @@ class Made:
     """All files of one network.
 
     Attributes:
-        inputs: the folder with the photos.
         float_file: our float file.
         files: the file of each peer, including ours.
         pair: the files that pipelines run; None if pipelines are not compared.
@@ -60,7 +59,6 @@ class Made:
     """
 
     network: Network
-    inputs: Path
     float_file: Path
     files: tuple[tuple[Peer, Converted], ...]
     pair: Pair | None
@@ -85,14 +83,15 @@ def make_files(plan: Plan, work: Path, again: bool) -> list[Made]:
     for key in plan.networks:
         network = open_network(key, plan.data, inputs)
         onnx = _write_onnx(network, inputs)
-        real = float_file(workshop, network, inputs)
+        real = float_file(workshop, network)
         files = tuple(
-            (peer, convert(workshop, peer.converter, network, inputs / CALIBRATION, CALIBRATION))
+            (peer, convert(workshop, peer.converter, network, network.photos / CALIBRATION, CALIBRATION))
             for peer in peers
         )
         ours = _our_file(files)
         pair = Pair(network.title, ours, real) if plan.pipelines else None
-        made.append(Made(network, inputs, real, files, pair, _starts(pair, inputs) if pair else {}, onnx))
+        starts = _starts(pair, network.photos) if pair else {}
+        made.append(Made(network, real, files, pair, starts, onnx))
     return made
 
 
@@ -114,11 +113,11 @@ def _our_file(files: tuple[tuple[Peer, Converted], ...]) -> Path:
     return ours.path
 
 
-def _starts(pair: Pair, inputs: Path) -> dict[str, Start]:
+def _starts(pair: Pair, photos: Path) -> dict[str, Start]:
     """Measure processes that each classify one picture, in turns."""
-    picture = next((inputs / CALIBRATION).glob("*.png"))
+    picture = next((photos / CALIBRATION).glob("*.png"))
     commands = first_label_commands(pair, picture, mediapipe_python())
-    log = inputs.parent / "pipelines.log"
+    log = photos.parent / "pipelines.log"
     costs = [
         {name: measure([str(part) for part in command], log) for name, command in commands.items()}
         for _ in range(STARTS)

@@ -54,7 +54,7 @@ def _judged(row: Row, pair: Pair, made: Made, judge: Judge) -> Row:
         return with_accuracy(row, judge, judge.real)
     if row.name == OURS:
         return with_accuracy(row, judge, kept_logits(pair.int8, judge.images, made.network))
-    answer = ask("mediapipe", pair.int8, made.inputs / JUDGED)
+    answer = ask("mediapipe", pair.int8, made.network.photos / JUDGED)
     if isinstance(answer, str):
         return dataclasses.replace(row, error=answer)
     return with_accuracy(row, judge, answer.scores)

@@ -27,10 +27,10 @@ def report_on(files: Sequence[Made]) -> dict[str, Any]:
 
 
 def _network(made: Made) -> dict[str, Any]:
-    judge = open_judge(made.network, made.inputs, made.float_file)
+    judge = open_judge(made.network, made.float_file)
     rows = peer_rows(made, judge)
     pipelines = pipeline_rows(made, made.pair, judge) if made.pair else []
-    indices = held_out(len(judge.labels), CALIBRATION)
+    indices = held_out(judge.draws, CALIBRATION)
     right = judge.real[indices].argmax(axis=1) == judge.labels[indices]
     return {
         "title": made.network.title,

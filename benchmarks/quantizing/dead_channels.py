@@ -37,7 +37,7 @@ def compare_cut(judge: Judge, folder: Path) -> CutComparison | None:
     files = [
         _write(graph, judge, folder / name) for graph, name in ((uncut, "uncut.tflite"), (cut, "cut.tflite"))
     ]
-    indices = held_out(len(judge.labels), draw_name(0))
+    indices = held_out(judge.draws, draw_name(0))
     figures = [
         compare(
             judge.real[indices],
@@ -57,7 +57,7 @@ def compare_cut(judge: Judge, folder: Path) -> CutComparison | None:
 
 
 def _write(graph: Graph, judge: Judge, path: Path) -> Path:
-    calibration = judge.images[::5][:CALIBRATION_PHOTOS]
+    calibration = judge.images[judge.draws == 0][:CALIBRATION_PHOTOS]
     quantized = RECIPES["minmax"].quantize(graph, calibration, silent)
     path.write_bytes(write_tflite(int8_program(quantized)))
     return path

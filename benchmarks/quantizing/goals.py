@@ -10,13 +10,17 @@ from benchmarks.quantizing.chance import chance_within
 from benchmarks.quantizing.converters import PEER_NAMES, our_name
 from benchmarks.quantizing.inputs import FEW, FEW_NAME, draw_name
 from benchmarks.quantizing.rows import CutComparison, Row, Summary, summarize
+from benchmarks.quantizing.totals import ALL_NETWORKS, CALIBRATION_DATA, EVERY_SET, Total, draws_of
 
-CALIBRATION_DATA = "calibration_data"
 # The float file has one DEQUANTIZE in front and a SOFTMAX behind; an int8 one needs a QUANTIZE and a DEQUANTIZE more.
 EXTRA_OPERATORS = 2
 SPREAD_POINTS = 0.5
+AGREEMENT_SPREAD_POINTS = 1.0
 OTHER_SOURCE_POINTS = 0.5
 CUT_LATENCY, CUT_POINTS = 0.96, 0.5
+OTHER_SOURCE_AGREEMENT: Mapping[str, float] = {"v1": 98.5, "v2": 97.5, "lite0": 99.2, "v1-0.25": 95.0}
+"""Least agreement, in percent, of `balanced` with photos of calibration_data/, on ImageNet's photos."""
+LEAST_P = 0.2
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,19 @@ def judge_goals(rows: Sequence[Row], float_operators: Mapping[str, int]) -> list
         for converter in dict.fromkeys(row.converter for row in ours):
             goals += _of_each(network, converter, ours, float_operators[network])
             goals += _sensitivity(network, converter, ours)
+            goals += _agreement_spread(network, converter, ours)
+        goals += _other_source(network, ours)
+    return goals
+
+
+def total_goals(sums: Sequence[Total]) -> list[Goal]:
+    """Return the goals that edgenet's files lose no more photos than they win, over all networks of a run."""
+    goals = []
+    for one in sums:
+        if one.converter not in PEER_NAMES and one.photos != EVERY_SET:
+            goal = f"{one.converter}, {one.photos}: lost and won are not told apart, p above {LEAST_P}"
+            seen = f"{one.lost} lost, {one.won} won of {one.judged} in {one.networks} networks, p {one.p_value:.2f}"
+            goals.append(Goal(ALL_NETWORKS, goal, seen, one.p_value > LEAST_P))
     return goals
 
 
@@ -88,12 +105,6 @@ def cut_goal(network: str, cut: CutComparison | None) -> Goal:
 
 def _is(row: Row, recipe: str) -> bool:
     return row.converter == our_name(recipe)
-
-
-def draws_of(rows: Sequence[Row], converter: str) -> list[Row]:
-    """Return a converter's rows of the calibration draws, without those of other calibration sets."""
-    draws = {draw_name(draw) for draw in range(5)}
-    return [row for row in rows if row.converter == converter and row.photos in draws]
 
 
 def _limits(network: str, recipe: str, rows: Sequence[Row]) -> Iterator[Goal]:
@@ -178,3 +189,27 @@ def _sensitivity(network: str, converter: str, rows: Sequence[Row]) -> Iterator[
         more = drops[CALIBRATION_DATA] - drops[draw_name(0)]
         goal = f"{converter}: drop with calibration_data/ at most {OTHER_SOURCE_POINTS} points larger"
         yield Goal(network, goal, f"{more:.2f}", more <= OTHER_SOURCE_POINTS)
+
+
+def _agreement_spread(network: str, converter: str, rows: Sequence[Row]) -> Iterator[Goal]:
+    """Return the goal that the agreement hardly depends on the draw, if there are several draws."""
+    seen = [row.figures["agreement"] for row in draws_of(rows, converter) if row.figures]
+    if len(seen) > 1:
+        spread = max(seen) - min(seen)
+        goal = f"{converter}: agreement of {len(seen)} draws within {AGREEMENT_SPREAD_POINTS:.0f} point"
+        shown = " ".join(f"{value:.2f}" for value in seen)
+        yield Goal(network, goal, f"{spread:.2f} ({shown})", round(spread - AGREEMENT_SPREAD_POINTS, 6) <= 0)
+
+
+def _other_source(network: str, rows: Sequence[Row]) -> Iterator[Goal]:
+    """Return the goal of `balanced` with photos of another source."""
+    limit = OTHER_SOURCE_AGREEMENT.get(network)
+    for row in rows:
+        if limit is not None and _is(row, "balanced") and row.photos == CALIBRATION_DATA:
+            goal = f"balanced with calibration_data/: agreement at least {limit:.1f} %"
+            if row.figures is None:
+                yield Goal(network, goal, "the conversion failed", False)
+            else:
+                yield Goal(
+                    network, goal, f"{row.figures['agreement']:.2f}", row.figures["agreement"] >= limit
+                )

@@ -38,29 +38,35 @@ class Judge:
         images: uint8 RGB [n, H, W, 3].
         labels: index of the right output of every photo [n].
         real: the float file's logits [n, N].
+        draws: the calibration draw that each photo is in [n]; -1 for photos that only judge.
     """
 
     network: Network
     images: NDArray[np.uint8]
     labels: NDArray[np.intp]
     real: NDArray[np.float32]
+    draws: NDArray[np.intp]
 
 
-def open_judge(network: Network, inputs: Path, float_file: Path) -> Judge:
-    """Run the float file on all photos."""
-    with np.load(inputs / JUDGED) as stored:
-        images, classes = stored["images"], stored["labels"]
+def open_judge(network: Network, float_file: Path) -> Judge:
+    """Run the float file on all photos of the network that can judge."""
+    with np.load(network.photos / JUDGED) as stored:
+        images, classes, draws = stored["images"], stored["labels"], stored["draws"]
     real = kept_logits(float_file, images, network)
-    return Judge(network, images, classes.astype(np.intp) + network.first_class, real)
+    return Judge(network, images, classes.astype(np.intp) + network.first_class, real, draws)
 
 
-def held_out(count: int, photos: str) -> list[int]:
+def held_out(draws: NDArray[np.intp], photos: str) -> list[int]:
     """Return the indices of the photos that judge a calibration set.
 
     A draw is judged on all photos that are not in it, any other set on all that are not in the first draw.
+
+    Args:
+        draws: the draw that each photo is in [n].
+        photos: name of the calibration set.
     """
-    draws = {draw_name(draw): draw for draw in range(STEP)}
-    return [index for index in range(count) if index % STEP != draws.get(photos, 0)]
+    numbers = {draw_name(draw): draw for draw in range(STEP)}
+    return np.flatnonzero(draws != numbers.get(photos, 0)).tolist()
 
 
 def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
@@ -86,7 +92,7 @@ def judge_file(judge: Judge, converted: Converted, check_integers: bool) -> Row:
 
 
 def _judged(judge: Judge, row: Row, path: Path, check_integers: bool) -> Row:
-    indices = held_out(len(judge.labels), row.photos)
+    indices = held_out(judge.draws, row.photos)
     logits = kept_logits(path, judge.images, judge.network)
     figures = compare(judge.real[indices], logits[indices], judge.labels[indices], highest_logit(path))
     return dataclasses.replace(

@@ -11,9 +11,9 @@ from pathlib import Path
 from benchmarks.environments import ROOT
 from benchmarks.quantizing.conversions import Converted, Workshop, convert
 from benchmarks.quantizing.converters import Converter, float_converter, keras_float, peers, recipe_converter
-from benchmarks.quantizing.goals import CALIBRATION_DATA
 from benchmarks.quantizing.inputs import FEW_NAME, draw_name
-from benchmarks.quantizing.networks import Network, open_network
+from benchmarks.quantizing.networks import OWN, Network, open_network, own_source
+from benchmarks.quantizing.totals import CALIBRATION_DATA
 from edgenet.errors import EdgenetError
 
 
@@ -25,7 +25,7 @@ class Plan:
         networks: keys from `networks.KEYS`.
         recipes: edgenet's recipes to run.
         sensitivity: the recipes among them that also run with few photos, and with photos from another source.
-        draws: number of disjoint calibration sets of 100 photos.
+        draws: number of disjoint calibration sets of 100 photos; fewer for a network that has photos for fewer.
         with_peers: also run the other tools.
         latency: also time a network with and without its dead channels.
         data: folder with the weights and the photos.
@@ -46,14 +46,12 @@ class Made:
 
     Attributes:
         networks: the networks by key.
-        inputs: the folder with the photos.
         floats: our float files by the network's key.
         references: other tools' float files.
         files: the int8 files.
     """
 
     networks: dict[str, Network]
-    inputs: Path
     floats: dict[str, Path]
     references: tuple[Converted, ...]
     files: tuple[Converted, ...]
@@ -72,22 +70,18 @@ def make_files(plan: Plan, work: Path, again: bool) -> Made:
     inputs, workshop = work / "inputs", Workshop(work / "files", again)
     prepare_inputs(plan.data, inputs, plan.networks)
     networks = {key: open_network(key, plan.data, inputs) for key in plan.networks}
-    floats = {key: float_file(workshop, network, inputs) for key, network in networks.items()}
-    references: list[Converted] = []
+    floats = {key: float_file(workshop, network) for key, network in networks.items()}
+    references = [_makers_file(one) for one in networks.values() if one.source.suffix == ".tflite"]
     ours = [recipe_converter(recipe) for recipe in plan.recipes]
     others: tuple[Converter, ...] = ()
     if plan.with_peers:
         others, keras = peers(floats), keras_float()
-        references = [
-            _of_first_draw(workshop, keras, one, inputs) for one in networks.values() if keras.takes(one)
-        ]
+        references += [_of_first_draw(workshop, keras, one) for one in networks.values() if keras.takes(one)]
     files: list[Converted] = []
     for network in networks.values():
-        files += _draws(workshop, [*ours, *others], network, inputs, plan.draws)
-        files += _other_sets(
-            workshop, [one for one in ours if one.recipe in plan.sensitivity], network, inputs
-        )
-    return Made(networks, inputs, floats, tuple(references), tuple(files))
+        files += _draws(workshop, [*ours, *others], network, plan.draws)
+        files += _other_sets(workshop, [one for one in ours if one.recipe in plan.sensitivity], network)
+    return Made(networks, floats, tuple(references), tuple(files))
 
 
 def prepare_inputs(data: Path, inputs: Path, networks: Sequence[str]) -> None:
@@ -96,45 +90,52 @@ def prepare_inputs(data: Path, inputs: Path, networks: Sequence[str]) -> None:
     Raises:
         EdgenetError: data are missing, or the inputs cannot be made.
     """
+    untrained = [key for key in networks if key in OWN and not own_source(inputs, key).is_file()]
+    if untrained:
+        print(f"training {', '.join(untrained)} (once, minutes) ...", file=sys.stderr, flush=True)
     command = [sys.executable, "-m", "benchmarks.quantizing.inputs", str(data), str(inputs)]
     done = subprocess.run([*command, *networks], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise EdgenetError((done.stderr.strip().splitlines() or ["the inputs could not be made"])[-1])
 
 
-def float_file(workshop: Workshop, network: Network, inputs: Path) -> Path:
+def float_file(workshop: Workshop, network: Network) -> Path:
     """Return our float .tflite of a network.
 
     Raises:
         EdgenetError: it cannot be converted.
     """
-    made = _of_first_draw(workshop, float_converter(), network, inputs)
+    made = _of_first_draw(workshop, float_converter(), network)
     if made.path is None:
         raise EdgenetError(f"{network.title} cannot be converted to float: {made.error}")
     return made.path
 
 
-def _of_first_draw(workshop: Workshop, converter: Converter, network: Network, inputs: Path) -> Converted:
+def _makers_file(network: Network) -> Converted:
+    """Return the float file that a network is read from, to show that ours computes the same."""
+    return Converted(network.key, "the maker's own file", draw_name(0), network.source, None, 0.0, 0.0, None)
+
+
+def _of_first_draw(workshop: Workshop, converter: Converter, network: Network) -> Converted:
     """Make a float file. Its name is that of the first draw, because it is judged on the photos outside that draw."""
-    return convert(workshop, converter, network, inputs / draw_name(0), draw_name(0))
+    return convert(workshop, converter, network, network.photos / draw_name(0), draw_name(0))
 
 
 def _draws(
-    workshop: Workshop, converters: Sequence[Converter], network: Network, inputs: Path, draws: int
+    workshop: Workshop, converters: Sequence[Converter], network: Network, draws: int
 ) -> list[Converted]:
     """Run the converters in turns, so that a slow spell of the machine hits all of them."""
+    names = [name for name in map(draw_name, range(draws)) if (network.photos / name).is_dir()]
     return [
-        convert(workshop, converter, network, inputs / draw_name(draw), draw_name(draw))
-        for draw in range(draws)
+        convert(workshop, converter, network, network.photos / name, name)
+        for name in names
         for converter in converters
         if converter.takes(network)
     ]
 
 
-def _other_sets(
-    workshop: Workshop, converters: Sequence[Converter], network: Network, inputs: Path
-) -> list[Converted]:
-    sets = {FEW_NAME: inputs / FEW_NAME, CALIBRATION_DATA: ROOT / CALIBRATION_DATA}
+def _other_sets(workshop: Workshop, converters: Sequence[Converter], network: Network) -> list[Converted]:
+    sets = {FEW_NAME: network.photos / FEW_NAME, CALIBRATION_DATA: ROOT / CALIBRATION_DATA}
     return [
         convert(workshop, one, network, folder, name) for one in converters for name, folder in sets.items()
     ]

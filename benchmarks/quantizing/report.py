@@ -11,18 +11,19 @@ from typing import Any
 
 from benchmarks.quantizing.converters import our_name
 from benchmarks.quantizing.dead_channels import compare_cut
-from benchmarks.quantizing.goals import Goal, cut_goal, judge_goals
+from benchmarks.quantizing.goals import Goal, cut_goal, judge_goals, total_goals
 from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.judging import Judge, judge_file, open_judge
 from benchmarks.quantizing.plan import Made
 from benchmarks.quantizing.rows import Row
+from benchmarks.quantizing.totals import totals
 from benchmarks.tflite_files import operators
 
 CUT_NETWORK = "v1"  # TF-slim's weights have dead channels in the first layer
 
 
 def report_on(made: Made, latency: bool) -> dict[str, Any]:
-    """Return the report: networks, references, rows and goals as plain values.
+    """Return the report: networks, references, rows, totals and goals as plain values.
 
     Args:
         latency: also time the network that has dead channels with and without them.
@@ -32,18 +33,21 @@ def report_on(made: Made, latency: bool) -> dict[str, Any]:
     goals: list[Goal] = []
     counts = {key: sum(operators(path).values()) for key, path in made.floats.items()}
     for key, network in made.networks.items():
-        judge = open_judge(network, made.inputs, made.floats[key])
+        judge = open_judge(network, made.floats[key])
         references += [judge_file(judge, one, False) for one in made.references if one.network == key]
         own = _rows(judge, made)
         rows += own
         goals += judge_goals(own, counts)
         if latency and key == CUT_NETWORK:
-            goals.append(cut_goal(key, compare_cut(judge, made.inputs.parent / "files" / key / "cut")))
+            goals.append(cut_goal(key, compare_cut(judge, made.floats[key].parent.parent / "cut")))
+    sums = totals(rows)
+    goals += total_goals(sums)
     titles = {key: network.title for key, network in made.networks.items()}
     return {
         "networks": {key: {"title": titles[key], "float_operators": counts[key]} for key in titles},
         "references": [dataclasses.asdict(row) for row in references],
         "rows": [dataclasses.asdict(row) for row in rows],
+        "totals": [dataclasses.asdict(one) for one in sums],
         "goals": [dataclasses.asdict(goal) for goal in goals],
     }
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.quantizing.goals import draws_of
 from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.rows import IntegerCheck, Row, Summary, summarize
+from benchmarks.quantizing.totals import ALL_NETWORKS, Total, draws_of, total_line
 
 BUSY_LOAD = 0.5  # average number of running processes in the minute before; nearly 0 on an idle machine
 _MARKS = {True: "met   ", False: "MISSED", None: "-     "}
@@ -19,7 +19,7 @@ _UNITS = ("", "%", "points", "photos", "", "%", "nats", "dB", "dB", "photos", "s
 
 
 def table(report: dict[str, Any]) -> str:
-    """Return a table for each network, the goals, and a warning if the machine was busy."""
+    """Return a table for each network, the sums over all networks, the goals, and a warning if the machine was busy."""
     rows = [read_row(values) for values in report["rows"]]
     references = [read_row(values) for values in report["references"]]
     lines = []
@@ -29,7 +29,8 @@ def table(report: dict[str, Any]) -> str:
         lines += _table([_HEAD, _UNITS, *_converter_lines(own)])
         lines += _other_sets(own) + _same_network([row for row in references if row.network == key])
         lines.append("")
-    lines += _goals(report["goals"], report["networks"])
+    lines += [*(total_line(Total(**values)) for values in report["totals"]), ""]
+    lines += _goals(report["goals"], [*report["networks"], ALL_NETWORKS])
     if report["load_before"] > BUSY_LOAD:
         busy = f"The machine was busy (load {report['load_before']:.1f} before the run): the times are unreliable."
         lines += ["", busy]
@@ -121,7 +122,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
     return lines
 
 
-def _goals(goals: Sequence[dict[str, Any]], networks: dict[str, Any]) -> list[str]:
+def _goals(goals: Sequence[dict[str, Any]], networks: Sequence[str]) -> list[str]:
     lines = []
     for key in networks:
         own = [goal for goal in goals if goal["network"] == key]
