@@ -51,7 +51,7 @@ def drop_dead_channels(graph: Graph) -> Graph:
     its bias; if it pads, the constant must be zero, because the bias also acts on the zero padding. A
     depthwise layer loses the same channel.
     """
-    bounds = _channel_bounds(graph)
+    bounds = channel_bounds(graph)
     for node in graph.nodes:
         if isinstance(node.operator, Conv2D) and mixes_channels(node):
             graph = _drop_from(graph, node.name, bounds)
@@ -156,7 +156,7 @@ def _without_inputs(node: Node, keep: NDArray[np.bool_], values: Vector) -> Node
     return with_constants(node, np.ascontiguousarray(operator.weight[..., keep]), bias)
 
 
-def _channel_bounds(graph: Graph) -> dict[str, tuple[Vector, Vector]]:
+def channel_bounds(graph: Graph) -> dict[str, tuple[Vector, Vector]]:
     """Return for every tensor the lowest and highest value of each channel over all possible pictures."""
     pixels = graph.require_pixels()
     ends = np.array([-pixels.zero_point, 255 - pixels.zero_point]) * pixels.scale
@@ -218,7 +218,7 @@ def double_channels(
         sensitivity: the sensitivity of the logits to the graph's tensors.
         share: the budget for the copies, as a share of the network's mult-adds.
     """
-    tiles = [t for chain in _chains(graph) for t in _tiles(graph, chain, encodings, sensitivity)]
+    tiles = [t for chain in depthwise_chains(graph) for t in _tiles(graph, chain, encodings, sensitivity)]
     left = share * cost(graph).mult_adds
     chosen: dict[str, list[_Tile]] = {}
     for tile in sorted(tiles, key=lambda t: t.saved / t.mult_adds, reverse=True):
@@ -226,19 +226,22 @@ def double_channels(
             break
         left -= tile.mult_adds
         chosen.setdefault(tile.chain.depthwise.name, []).append(tile)
-    nodes = {node.name: node for node in graph.nodes}
     for parts in chosen.values():
         channels = np.sort(np.concatenate([tile.channels for tile in parts]))
-        _append_copies(nodes, parts[0].chain, channels, encodings)
-    changed = [nodes[node.name] for node in graph.nodes]
-    shapes = dict(graph.shapes)
-    for node in changed:
-        shapes[node.output] = infer_shape(node.operator, [shapes[name] for name in node.inputs])
-    return graph.with_nodes(changed, shapes)
+        graph = with_copies(graph, parts[0].chain, channels, encodings)
+    return graph
+
+
+def with_nodes(graph: Graph, changed: Mapping[str, Node]) -> Graph:
+    """Return the graph with nodes that may have other numbers of channels, by name."""
+    nodes, shapes = [changed.get(node.name, node) for node in graph.nodes], dict(graph.shapes)
+    for node in nodes:
+        shapes[node.output] = _shape(node, shapes)
+    return graph.with_nodes(nodes, shapes)
 
 
 @dataclass(frozen=True, eq=False)
-class _Chain:
+class DepthwiseChain:
     """A depthwise layer, the convolution that makes its input, and the only one that reads its output."""
 
     maker: Node
@@ -246,7 +249,7 @@ class _Chain:
     reader: Node
 
 
-def _chains(graph: Graph) -> Iterator[_Chain]:
+def depthwise_chains(graph: Graph) -> Iterator[DepthwiseChain]:
     producers = graph.producers()
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -263,7 +266,7 @@ def _chains(graph: Graph) -> Iterator[_Chain]:
         reader = readers[node.output][0]
         alone = all(len(readers[name]) == 1 for name in (*path, node.output))
         if alone and maker is not None and _mixes(maker) and _mixes(reader) and _rectified(maker, node):
-            yield _Chain(maker, node, reader)
+            yield DepthwiseChain(maker, node, reader)
 
 
 def _mixes(node: Node) -> bool:
@@ -290,7 +293,7 @@ class _Tile:
         mult_adds: mult-adds that the copies cost.
     """
 
-    chain: _Chain
+    chain: DepthwiseChain
     channels: NDArray[np.int64]
     saved: float
     mult_adds: int
@@ -302,17 +305,11 @@ copies of the output differ by more than their offsets, so less is saved there."
 
 
 def _tiles(
-    graph: Graph, chain: _Chain, encodings: Mapping[str, Encoding], sensitivity: Sensitivity
+    graph: Graph, chain: DepthwiseChain, encodings: Mapping[str, Encoding], sensitivity: Sensitivity
 ) -> Iterator[_Tile]:
     """Yield the chain's channels in tiles of TILE, noisiest first."""
 
-    def noise(name: str) -> NDArray[np.float64]:
-        return activation_noise(
-            np.full_like(sensitivity.tensors[name], ACTIVATION_STEPS * encodings[name].scale),
-            sensitivity.tensors[name],
-        )
-
-    saved = SAVED_BEFORE * noise(chain.maker.output) + SAVED_BEHIND * noise(chain.depthwise.output)
+    saved = noise_saved(chain, encodings, sensitivity)
     order = np.argsort(-saved, kind="stable")
     nodes = (chain.maker, chain.depthwise, chain.reader)
     each = sum(node_mult_adds(graph, node) for node in nodes) // len(saved)
@@ -321,16 +318,28 @@ def _tiles(
         yield _Tile(chain, channels, float(saved[channels].sum()), TILE * each)
 
 
+def noise_saved(chain: DepthwiseChain, encodings: Mapping[str, Encoding], sensitivity: Sensitivity) -> Vector:
+    """Return the noise energy at the logits that doubling each channel of a chain saves, [C]."""
+    before, behind = (
+        rounding_noise(node.output, encodings, sensitivity) for node in (chain.maker, chain.depthwise)
+    )
+    return SAVED_BEFORE * before + SAVED_BEHIND * behind
+
+
+def rounding_noise(name: str, encodings: Mapping[str, Encoding], sensitivity: Sensitivity) -> Vector:
+    """Return the noise energy at the logits from rounding each channel of a tensor, [C]."""
+    felt = sensitivity.tensors[name]
+    return activation_noise(np.full_like(felt, ACTIVATION_STEPS * encodings[name].scale), felt)
+
+
 QUARTER = 0.25
 
 
-def _append_copies(
-    nodes: dict[str, Node],
-    chain: _Chain,
-    channels: NDArray[np.int64],
-    encodings: Mapping[str, Encoding],
-) -> None:
-    """Append the copies of the channels after the existing channels in all three layers."""
+def with_copies(
+    graph: Graph, chain: DepthwiseChain, channels: NDArray[np.int64], encodings: Mapping[str, Encoding]
+) -> Graph:
+    """Append copies of the channels after the existing channels in all three layers."""
+    nodes = {node.name: node for node in graph.nodes}
     for link in (chain.maker, chain.depthwise):
         node = nodes[link.name]
         operator = node.operator
@@ -351,3 +360,4 @@ def _append_copies(
     weight[..., channels] /= 2
     both = np.concatenate([weight, weight[..., channels]], -1)
     nodes[chain.reader.name] = with_constants(reader, both, operator.bias)
+    return with_nodes(graph, nodes)

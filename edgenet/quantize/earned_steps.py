@@ -15,16 +15,14 @@ calibration photos are held out of all steps and judge them at the logits, by `L
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from edgenet.data.loading import evenly
 from edgenet.graph.executor import run
@@ -33,10 +31,12 @@ from edgenet.progress import Progress, silent
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import double_channels, drop_dead_channels
 from edgenet.quantize.equalize import ChannelChange, equalize
+from edgenet.quantize.idle_channels import reuse_idle_channels
 from edgenet.quantize.integer import real_logits
+from edgenet.quantize.photo_variants import variants
 from edgenet.quantize.quantization_errors import confidence, logit_errors
 from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float
-from edgenet.quantize.quick_trials import KnownTensors, SampledMeans, quantize_quickly
+from edgenet.quantize.quick_trials import KnownTensors, SampledMeans, changed_statistics, quantize_quickly
 from edgenet.quantize.ranges import (
     ChannelStatistics,
     Range,
@@ -62,6 +62,7 @@ DEAD = "dead channels cut out where the network stays the same"
 ROTATE = "linear tensors rotated to axes of least rounding noise at the logits, shifts absorbed into biases"
 EQUALIZE = "cross-layer equalization through ReLU6, each channel's factor chosen by the logits' sensitivity"
 DOUBLE = "noisiest channels doubled, half a step apart (outlier channel splitting), for 20 % more mult-adds"
+REUSE = "idle channels make way for second copies of the noisiest, half a step apart, at no cost"
 WIDENED = "activation ranges: widened where the errors of a whole feature map add up at the logits"
 COMPENSATE = (
     "weights make up for the errors of their layer's input, by ridge regression cross-validated on photos"
@@ -168,18 +169,23 @@ class _Shape:
     Attributes:
         ranges: the range of every tensor on the photos that steps have seen.
         means: the mean of every tensor's channels on the first of these photos, see `SampledMeans`.
+        original: the statistics of every tensor of the original network on these photos.
+        changes: how the tensors were changed since, by name.
     """
 
     graph: Graph
     sensitivity: Sensitivity
     ranges: dict[str, Range]
     means: dict[str, NDArray[np.float64]]
+    original: Mapping[str, ChannelStatistics]
+    changes: Mapping[str, ChannelChange]
     steps: tuple[str, ...]
 
     @staticmethod
     def of(graph: Graph, sensitivity: Sensitivity, known: KnownTensors, steps: Sequence[str]) -> _Shape:
         """Return the shape with what it needs of the known tensors, which take much more memory."""
-        return _Shape(graph, sensitivity, known.ranges(graph), known.means(), tuple(steps))
+        ranges, means, changes = known.ranges(graph), known.means(), dict(known.changes)
+        return _Shape(graph, sensitivity, ranges, means, known.statistics, changes, tuple(steps))
 
 
 @dataclass(frozen=True)
@@ -369,6 +375,7 @@ def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
     encodings = work.encodings(
         shape, {name: values.union(more[name]) for name, values in shape.ranges.items()}
     )
+    shape = _reusing_idle_channels(shape, encodings, work)
     steps = (*shape.steps, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS)
     quantized = quantize_layers(shape.graph, encodings, some, LayerOptions(), work.progress)
     yield replace(quantized, steps=steps)
@@ -379,46 +386,28 @@ def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
         yield replace(quantized, steps=(*shape.steps, DOUBLE, *steps[len(shape.steps) :]))
 
 
+def _reusing_idle_channels(shape: _Shape, encodings: dict[str, Encoding], work: _Work) -> _Shape:
+    """Return the shape with copies of noisy channels in the place of idle ones, if there are any.
+
+    The sensitivity was measured before the channels were scaled, so it is divided by the squares of their factors. A
+    network whose channels were left as they are is not changed here either: its layers stay comparable one by one.
+    """
+    if not shape.changes:
+        return shape
+    tensors = dict(shape.sensitivity.tensors)
+    for name, change in shape.changes.items():
+        if change.factors.ndim == 1:
+            tensors[name] = tensors[name] / change.factors**2
+    energy = float(np.square(work.real, dtype=np.float64).sum(1).mean())
+    scaled = replace(shape.sensitivity, tensors=tensors)
+    now = changed_statistics(shape.original, shape.changes)
+    graph = reuse_idle_channels(shape.graph, encodings, scaled, now, shape.original, energy)
+    return shape if graph is shape.graph else replace(shape, graph=graph, steps=(*shape.steps, REUSE))
+
+
 def _doubled(shape: _Shape, encodings: dict[str, Encoding], work: _Work) -> _Shape:
     few = work.photos.some(work.effort.sensitivity_photos)
     statistics = channel_statistics(shape.graph, few, work.progress)
     sensitivity = logit_sensitivity(shape.graph, few, statistics, progress=work.progress)
     graph = double_channels(shape.graph, encodings, sensitivity, work.effort.copies_budget)
     return replace(shape, graph=graph, sensitivity=sensitivity)
-
-
-CLOSER = 5 / 8
-"""Share of the picture's sides that a closer view shows."""
-
-
-def variants(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return one variant of each photo, of the same size: closer views of the even ones, sharper ones of the odd ones.
-
-    Calibration photos often lack both. A camera's frame that was made smaller without smoothing has harder edges than a
-    photo, and a thing that fills the picture excites a network otherwise than a scene does. Both reach values that the
-    photos themselves do not.
-
-    Args:
-        images: uint8 RGB [n, H, W, 3].
-    """
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    made = torch.empty_like(pixels)
-    made[::2], made[1::2] = _closer(pixels[::2]), _sharper(pixels[1::2])
-    return made.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
-
-
-def _closer(pixels: Tensor) -> Tensor:
-    """Return the middle of each picture, mirrored and enlarged to the whole size, [n, 3, H, W]."""
-    if not len(pixels):
-        return pixels
-    height, width = pixels.shape[2:]
-    rows, columns = max(1, round(CLOSER * height)), max(1, round(CLOSER * width))
-    top, left = (height - rows) // 2, (width - columns) // 2
-    middle = pixels[:, :, top : top + rows, left : left + columns].flip(3)
-    return functional.interpolate(middle, (height, width), mode="bilinear", align_corners=False)
-
-
-def _sharper(pixels: Tensor) -> Tensor:
-    """Return the pictures with their differences from the mean of 3x3 pixels doubled, [n, 3, H, W]."""
-    smooth = functional.avg_pool2d(pixels, 3, 1, 1, count_include_pad=False)
-    return 2 * pixels - smooth

@@ -275,6 +275,11 @@ RESCALED_CHANNELS = 0.1
 """The file counts as equalized if more than this share of some tensor's channels are on another scale."""
 
 
+STILL, ALIVE = 1e-5, 1e-3
+"""Of the average energy of a tensor's channels: a channel with less than the first is still in the float network, and
+one with more than the second is not still in the file."""
+
+
 class _Sums:
     """Sums over all photos for each channel of one tensor, float64 [C]."""
 
@@ -311,10 +316,11 @@ class _Sums:
     def noise(self, matched: bool) -> float:
         """Return the energy of the difference.
 
-        If matched, leave out the part that a scale and an offset per channel explain.
+        If matched, leave out the part that a scale and an offset per channel explain. Otherwise leave out the copies
+        that the file has in the place of channels that do not change (see `idle_channels`).
         """
         if not matched:
-            return float(self.moments[5].sum())
+            return float(self.moments[5, ~self._copies()].sum())
         energy_x, energy_q, common = self._centred()
         explained = np.divide(common**2, energy_q, out=np.zeros_like(common), where=energy_q > 0)
         return float(np.maximum(energy_x - explained, 0).sum())
@@ -329,6 +335,11 @@ class _Sums:
         gain = np.sqrt(energy_q[alive] / energy_x[alive])
         other = (gain > RESCALED_GAIN) | (gain < 1 / RESCALED_GAIN)
         return bool((close & other).mean() > RESCALED_CHANNELS)
+
+    def _copies(self) -> NDArray[np.bool_]:
+        """Return which channels are still in the float network and alive in the file: they hold copies of others."""
+        energy_x, energy_q, _ = self._centred()
+        return (energy_x < STILL * energy_x.mean()) & (energy_q > ALIVE * energy_x.mean())
 
     def _centred(self) -> tuple[NDArray, NDArray, NDArray]:
         rows = max(self.count / self.moments.shape[1], 1)

@@ -116,6 +116,19 @@ class KnownTensors:
         return ranges
 
 
+def changed_statistics(
+    original: Mapping[str, ChannelStatistics], changes: Mapping[str, ChannelChange]
+) -> dict[str, ChannelStatistics]:
+    """Return the statistics after the changes, by tensor name, without the tensors whose channels were mixed."""
+    found = dict(original)
+    for name, change in changes.items():
+        seen = found.pop(name)
+        if change.factors.ndim == 1:
+            low, high, mean = (change.apply(each) for each in (seen.low, seen.high, seen.mean))
+            found[name] = ChannelStatistics(low, high, mean, seen.tail)
+    return found
+
+
 @torch.inference_mode()
 def quantize_quickly(
     graph: Graph,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
@@ -44,6 +45,9 @@ class Range:
     def union(self, other: Range) -> Range:
         """Return the smallest range that holds both."""
         return Range(min(self.low, other.low), max(self.high, other.high))
+
+
+NO_LIMITS = Range(-math.inf, math.inf)
 
 
 def observe_ranges(graph: Graph, images: NDArray[np.uint8], progress: Progress = silent) -> dict[str, Range]:
@@ -98,8 +102,8 @@ def add_headroom(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str,
     A value beyond the range is clipped. In late layers, before the mean, the errors of a whole feature map
     add up: there, a channel with larger values than on any calibration photo costs more than all rounding of
     its tensor. So each range grows by the factor 1 + HEADROOM * sqrt(coherence), within the bounds of the
-    activation. Tensors with a single position, the pooled features and the logits, keep their range, because
-    no errors add up there.
+    activation, also behind a padding and other operators that only move values. Tensors with a single position,
+    the pooled features and the logits, keep their range, because no errors add up there.
 
     Args:
         graph: the graph.
@@ -113,8 +117,32 @@ def add_headroom(graph: Graph, ranges: dict[str, Range], coherence: Mapping[str,
         for node in graph.nodes
         if _positions(graph.shapes[node.output]) > 1 and leader(node.output) not in prescribed
     ]
-    wider = {n.output: _widened(n, ranges[n.output], 1 + HEADROOM * coherence[n.output] ** 0.5) for n in maps}
+    limits = _limits(graph)
+    wider = {
+        node.output: _widened(
+            ranges[node.output], 1 + HEADROOM * coherence[node.output] ** 0.5, limits[node.output]
+        )
+        for node in maps
+    }
     return {**ranges, **wider}
+
+
+def _limits(graph: Graph) -> dict[str, Range]:
+    """Return between which bounds each tensor's values lie because of an activation, by name."""
+    limits = {graph.input: NO_LIMITS}
+    for node in graph.nodes:
+        if _moves_values(node):
+            limits[node.output] = reduce(Range.union, (limits[name] for name in node.inputs))
+        else:
+            activation = getattr(node.operator, "activation", Activation.NONE)
+            limits[node.output] = Range(*activation.bounds)
+    return limits
+
+
+def _moves_values(node: Node) -> bool:
+    """Whether a node's output holds only values of its inputs, their means, and zeros."""
+    operator = node.operator
+    return isinstance(operator, SHARING) and not (isinstance(operator, Pad) and operator.value != 0)
 
 
 SHOWN = 0.65
@@ -144,9 +172,8 @@ def _positions(shape: tuple[int, ...]) -> int:
     return shape[1] * shape[2] if len(shape) == 4 else 1
 
 
-def _widened(node: Node, values: Range, factor: float) -> Range:
-    low, high = getattr(node.operator, "activation", Activation.NONE).bounds
-    return Range(max(values.low * factor, low), min(values.high * factor, high))
+def _widened(values: Range, factor: float, limits: Range) -> Range:
+    return Range(max(values.low * factor, limits.low), min(values.high * factor, limits.high))
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:

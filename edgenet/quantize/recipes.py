@@ -28,6 +28,7 @@ from edgenet.quantize.earned_steps import (
     LARGEST,
     MINMAX,
     NEAREST,
+    REUSE,
     ROOM,
     ROTATE,
     SCALES,
@@ -135,12 +136,12 @@ RECIPES = {
         ),
         Recipe(
             "balanced",
-            (DEAD, ROTATE, EQUALIZE, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, REUSE, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_balanced,
         ),
         Recipe(
             "best",
-            (DEAD, ROTATE, EQUALIZE, DOUBLE, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
+            (DEAD, ROTATE, EQUALIZE, REUSE, DOUBLE, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS),
             quantize_best,
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgenet.quantize.earned_steps import variants
+from edgenet.quantize.photo_variants import variants
 from tests.small_graphs import photos
 
 

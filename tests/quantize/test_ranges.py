@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_graphs import build, conv, fully_connected
 
-from edgenet.graph.ir import Activation, Graph, Mean, Reshape
+from edgenet.graph.ir import Activation, Graph, Mean, Pad, Pads, Reshape
 from edgenet.graph.shapes import GraphBuilder
 from edgenet.quantize.ranges import ROOM_NOT_SHOWN, ROOM_SHOWN, SHOWN, Range, add_headroom, add_logit_room
 
@@ -37,6 +37,19 @@ def test_only_maps_get_room_and_not_beyond_their_activation(graph: Graph) -> Non
     assert wider["first"] == Range(0.0, 6.0)
     assert all(wider[name] == ranges[name] for name in ("pool", "classifier", "flat"))
     assert add_headroom(graph, ranges, dict.fromkeys(graph.shapes, 0.0)) == ranges
+
+
+def test_what_only_moves_values_gets_no_room_beyond_their_activation() -> None:
+    def padded(builder: GraphBuilder, x: str) -> str:
+        x = builder.add(replace(conv(RNG, 3, 8, (1, 1)), activation=Activation.RELU6), [x], "first")
+        x = builder.add(Pad(Pads(1, 1, 1, 1)), [x], "padded")
+        return builder.add(conv(RNG, 8, 4, (1, 1)), [x], "second")
+
+    graph = build(padded)
+    ranges = {name: Range(0.0, 5.5) for name in graph.shapes}
+    wider = add_headroom(graph, ranges, dict.fromkeys(graph.shapes, 0.25))
+    assert wider["first"] == wider["padded"] == Range(0.0, 6.0)
+    assert wider["second"] == Range(0.0, 6.875)
 
 
 @pytest.mark.parametrize(("confidence", "room"), [(SHOWN, ROOM_SHOWN), (SHOWN - 0.01, ROOM_NOT_SHOWN)])
