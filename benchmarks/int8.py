@@ -3,6 +3,7 @@
     .venv/bin/python -m benchmarks.int8 --peers [--networks v1,v2,lite0] [--recipes fast,balanced,best,minmax]
         [--draws 3] [--work FOLDER] [--again] [--json FILE] [--markdown FILE] [--data ../shared/data]
     .venv/bin/python -m benchmarks.int8 --networks all --recipes fast,balanced --sensitivity fast,balanced --draws 5
+        --other-sets calibration_data
 
 Every file is made by a process of its own, whose time and memory are measured, and judged by running it in LiteRT;
 benchmarks/README.md explains the figures. With --work the files are kept and used again while code and inputs are the
@@ -28,10 +29,12 @@ from benchmarks.quantizing.inputs import FEW_NAME, STEP
 from benchmarks.quantizing.markdown import MARK, document
 from benchmarks.quantizing.plan import Plan, make_files
 from benchmarks.quantizing.tables import table
+from benchmarks.quantizing.totals import CALIBRATION_DATA
 from edgenet.errors import EdgenetError
 from edgenet.files import write_atomically
 
 SCHEMA = "edgenet.benchmark.int8.v1"
+OTHER_SETS = (FEW_NAME, CALIBRATION_DATA)
 RECIPES = ("fast", "balanced", "best", "minmax")
 
 
@@ -42,6 +45,7 @@ def main() -> int:
         networks=options.networks,
         recipes=options.recipes,
         sensitivity=tuple(recipe for recipe in options.sensitivity if recipe in options.recipes),
+        other_sets=options.other_sets,
         draws=options.draws,
         with_peers=options.peers,
         latency=options.latency,
@@ -88,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sensitivity",
         type=names_of(RECIPES),
         default=("balanced",),
-        help=f"recipes to try with {FEW_NAME} and calibration_data/ too (default: balanced)",
+        help="recipes to try with the other calibration sets too (default: balanced)",
     )
+    add("--other-sets", type=names_of(OTHER_SETS), default=OTHER_SETS, help=f"of {','.join(OTHER_SETS)}")
     add("--draws", type=_draws, default=3, help="disjoint calibration sets of 100 photos (default 3)")
     add("--peers", action="store_true", help="also run other tools (the first time: 2 GB of packages)")
     add("--no-latency", dest="latency", action="store_false", help="do not time V1 without its dead channels")

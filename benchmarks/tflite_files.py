@@ -69,17 +69,12 @@ def top1(path: Path, photos: Sequence[np.ndarray]) -> list[int]:
     return best
 
 
-def latency_ratio(
-    first: Path, second: Path, photo: np.ndarray, blocks: int = 20, runs: int = 20
-) -> LatencyRatio:
-    """Time `invoke` of two .tflite files of the same network in turns, on a photo, uint8 RGB [1, H, W, 3].
-
-    `blocks` is the number of pairs of blocks, and `runs` that of inferences in a block.
-    """
+def latency_ratio(first: Path, second: Path, photo: np.ndarray) -> LatencyRatio:
+    """Time `invoke` of two .tflite files of the same network in turns, on a photo, uint8 RGB [1, H, W, 3]."""
     # It imports torch, which the clients that only run a file do not need.
     from edgenet.workflows import mixed_precision
 
     interpreters = [open_file(first), open_file(second)]
     for interpreter in interpreters:
         put_pixels(interpreter, photo)
-    return mixed_precision.latency_ratio(interpreters[0].invoke, interpreters[1].invoke, blocks, runs)
+    return mixed_precision.latency_ratio(interpreters[0].invoke, interpreters[1].invoke)

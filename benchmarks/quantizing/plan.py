@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.environments import ROOT
 from benchmarks.quantizing.conversions import Converted, Workshop, convert
 from benchmarks.quantizing.converters import Converter, float_converter, keras_float, peers, recipe_converter
-from benchmarks.quantizing.inputs import FEW_NAME, draw_name
+from benchmarks.quantizing.inputs import draw_name
 from benchmarks.quantizing.networks import OWN, Network, open_network, own_source
 from benchmarks.quantizing.totals import CALIBRATION_DATA
 from edgenet.errors import EdgenetError
@@ -25,6 +25,7 @@ class Plan:
         networks: keys from `networks.KEYS`.
         recipes: edgenet's recipes to run.
         sensitivity: the recipes among them that also run with few photos, and with photos from another source.
+        other_sets: the names of these further calibration sets.
         draws: number of disjoint calibration sets of 100 photos; fewer for a network that has photos for fewer.
         with_peers: also run the other tools.
         latency: also time a network with and without its dead channels.
@@ -34,6 +35,7 @@ class Plan:
     networks: tuple[str, ...]
     recipes: tuple[str, ...]
     sensitivity: tuple[str, ...]
+    other_sets: tuple[str, ...]
     draws: int
     with_peers: bool
     latency: bool
@@ -80,7 +82,8 @@ def make_files(plan: Plan, work: Path, again: bool) -> Made:
     files: list[Converted] = []
     for network in networks.values():
         files += _draws(workshop, [*ours, *others], network, plan.draws)
-        files += _other_sets(workshop, [one for one in ours if one.recipe in plan.sensitivity], network)
+        some = [one for one in ours if one.recipe in plan.sensitivity]
+        files += _other_sets(workshop, some, network, plan.other_sets)
     return Made(networks, floats, tuple(references), tuple(files))
 
 
@@ -134,8 +137,12 @@ def _draws(
     ]
 
 
-def _other_sets(workshop: Workshop, converters: Sequence[Converter], network: Network) -> list[Converted]:
-    sets = {FEW_NAME: network.photos / FEW_NAME, CALIBRATION_DATA: ROOT / CALIBRATION_DATA}
+def _other_sets(
+    workshop: Workshop, converters: Sequence[Converter], network: Network, names: Sequence[str]
+) -> list[Converted]:
+    folders = {CALIBRATION_DATA: ROOT / CALIBRATION_DATA}
     return [
-        convert(workshop, one, network, folder, name) for one in converters for name, folder in sets.items()
+        convert(workshop, one, network, folders.get(name, network.photos / name), name)
+        for one in converters
+        for name in names
     ]
