@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from benchmarks.comparing.tables import markdown
@@ -57,7 +58,7 @@ def document(report: Mapping[str, Any], command: str) -> str:
     failed = [f"- {row.network} {row.converter}, {row.photos}: {row.error}" for row in rows if row.error]
     return "\n".join(
         [
-            f"`{command}`",
+            f"{date.today().isoformat()}, `{command}`; LiteRT on photos that did not calibrate.",
             "",
             *(f"- {key}: {network['title']}" for key, network in report["networks"].items()),
             "",
