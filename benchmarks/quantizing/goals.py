@@ -84,7 +84,7 @@ def total_goals(sums: Sequence[Total]) -> list[Goal]:
     for one in sums:
         if one.converter not in PEER_NAMES and one.photos != EVERY_SET:
             goal = f"{one.converter}, {one.photos}: lost and won are not told apart, p above {LEAST_P}"
-            seen = f"{one.lost} lost, {one.won} won of {one.judged} in {one.networks} networks, p {one.p_value:.2f}"
+            seen = f"{one.lost} lost, {one.won} won of {one.judged} (networks: {one.networks}), p {one.p_value:.2f}"
             goals.append(Goal(ALL_NETWORKS, goal, seen, one.p_value > LEAST_P))
     return goals
 

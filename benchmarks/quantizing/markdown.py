@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from textwrap import fill
 from typing import Any
 
 from benchmarks.comparing.tables import markdown
@@ -14,6 +15,7 @@ from benchmarks.quantizing.tables import read_row
 from benchmarks.quantizing.totals import CALIBRATION_DATA, Total, draws_of, total_line
 
 MARK = "<!-- benchmarks.int8 writes from here -->"
+WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,27 @@ def document(report: Mapping[str, Any], command: str) -> str:
     missed = [goal for goal in goals if goal["met"] is False]
     judged = sum(goal["met"] is not None for goal in goals)
     failed = [f"- {row.network} {row.converter}, {row.photos}: {row.error}" for row in rows if row.error]
+    told = "met; these were missed:" if missed else "met."
     return "\n".join(
         [
-            f"{date.today().isoformat()}, `{command}`; LiteRT on photos that did not calibrate.",
+            _wrapped(f"{date.today().isoformat()}, `{command}`; LiteRT on photos that did not calibrate."),
             "",
             *(f"- {key}: {network['title']}" for key, network in report["networks"].items()),
             "",
             *markdown(_COLUMNS, list(_lines(rows))),
             "",
             *failed,
-            *(f"- {total_line(Total(**values))}." for values in report["totals"]),
+            *(_wrapped(f"- {total_line(Total(**values))}.") for values in report["totals"]),
             "",
-            f"{judged - len(missed)} of {judged} goals were met"
-            + ("; these were missed:" if missed else "."),
+            f"{judged - len(missed)} of {judged} goals were {told}",
             "",
-            *(f"- {goal['network']} {goal['goal']}: {goal['seen']}" for goal in missed),
+            *(_wrapped(f"- {goal['network']} {goal['goal']}: {goal['seen']}") for goal in missed),
         ]
     )
+
+
+def _wrapped(line: str) -> str:
+    return fill(line, WIDTH, subsequent_indent="  " * line.startswith("- "), break_on_hyphens=False)
 
 
 def _lines(rows: Sequence[Row]) -> Iterator[Line]:

@@ -70,6 +70,6 @@ def total_line(one: Total) -> str:
     """Return the sums in words."""
     note = "; a network's files judge the same photos, so p is too small" if one.files > one.networks else ""
     return (
-        f"{one.converter}, calibrated with {one.photos}: {one.networks} networks, {one.files} files,"
+        f"{one.converter}, calibrated with {one.photos}: networks {one.networks}, files {one.files},"
         f" {one.judged:,} judged photos, {one.lost} lost, {one.won} won, p {one.p_value:.3f}{note}"
     )
