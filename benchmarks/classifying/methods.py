@@ -193,12 +193,13 @@ METHODS: dict[str, Callable[[Lesson], Taught]] = {
     "adamw": adamw,
     "auto": auto,
 }
-VERSIONS = {"auto": 2}
+VERSIONS = {"auto": 3}
 """The version of each method; 1 where none is named. To be raised when a method teaches other classifiers than before,
 so that its older results no longer count.
 
-`auto` 2 fine-tunes with photos that are strange to the network unless it is surely worse, and with others only if it is
-surely better. Version 1 had three older rules."""
+`auto` 3 gives photos that are strange to the network as much fine-tuning as is not surely worse than less of it, and
+others only what is surely better than none. Version 2 gave strange photos the share with the smallest loss, and version
+1 had three older rules."""
 
 
 def _checkpoint(path: Path, details: dict[str, Any] | None = None) -> Taught:

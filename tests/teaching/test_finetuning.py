@@ -231,6 +231,13 @@ def test_strange_photos_have_to_prove_that_fine_tuning_harms() -> None:
     assert worthwhile(np.stack([head[:1], head[:1] - 5]), strange=True) == 0
 
 
+def test_strange_photos_take_as_much_fine_tuning_as_they_do_not_speak_against() -> None:
+    head, spread = np.full(100, 12.0), 10 * np.resize([1.0, -1.0], 100)  # a standard error of 1
+    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.5]), strange=True) == 2
+    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.8]), strange=True) == 1
+    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.5])) == 1
+
+
 def test_the_folds_of_strange_photos_take_fine_tuning_that_the_others_refuse(
     network: LoadedNetwork, features: PhotoFeatures, pixels: TrainingPhotos
 ) -> None:
