@@ -182,6 +182,13 @@ def convert_command(
     print_json(result) if json_output else _print(result)
 
 
+NO_VNNI = (
+    "x86 processors without VNNI compute int8 .onnx files wrong, unless ONNX Runtime has the session option "
+    "session.x64quantprecision = 1"
+)
+"""Their instruction for int8 adds two products in 16 bits, which may overflow; docs/formats.md says more."""
+
+
 def _print(result: Conversion) -> None:
     made = result.precision
     if result.quantization:
@@ -202,6 +209,8 @@ def _print(result: Conversion) -> None:
     for line in _measured_lines(result.measured) if result.measured else ():
         say(f"  {line}")
     say(f"  {stages}")
+    if result.quantization and Path(result.out).suffix == ".onnx":
+        say(f"  {NO_VNNI}")
     if not result.labelled:
         say("  the file has no labels: convert again with --labels FILE, or give them to edgenet package")
 

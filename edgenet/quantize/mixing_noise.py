@@ -31,7 +31,7 @@ Matrix = NDArray[np.float64]
 class MixingNoise:
     """The noise energy at the logits from rounding a group's tensors and the weights around them.
 
-    It is a function of the mixing matrix R (see the top of this file), with gradients, and a sum over
+    It is a function of the mixing matrix R (see the top of `rotate.py`), and a sum over
 
     - the tensors, where all channels share one step: span^2 / (12 * 255^2) * tr(R^-T S R^-1), S being their
       sensitivity;

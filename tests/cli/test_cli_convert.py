@@ -114,6 +114,18 @@ def test_onnx_gives_the_scores_of_the_checkpoint(
     assert open_model(out).labels == ("a", "b", "c", "d", "e")
 
 
+def test_an_int8_onnx_comes_with_a_word_on_processors_that_compute_it_wrong(
+    edgenet: Edgenet, made: Path, tmp_path: Path
+) -> None:
+    arguments = ("convert", made / "small.safetensors", "--recipe", "minmax", "--calibration", PHOTOS, "-o")
+    assert "without VNNI" in edgenet(*arguments, tmp_path / "net.onnx", "--photos", 8).out
+    assert "VNNI" not in edgenet(*arguments, tmp_path / "net.tflite", "--photos", 8).out
+    assert (
+        "VNNI"
+        not in edgenet("convert", made / "small.safetensors", "--float", "-o", tmp_path / "real.onnx").out
+    )
+
+
 def test_normalize_by_numbers_is_normalize_by_name(
     edgenet: Edgenet, made: Path, tmp_path: Path, image: np.ndarray
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,11 +146,18 @@ def onnx_files(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {kind: folder / f"{kind}.onnx" for kind in ("float32", "int8")}
 
 
+def exact_session(path: Path) -> onnxruntime.InferenceSession:
+    """Open a file as docs/formats.md advises for x86 processors without VNNI, which else add products in 16 bits."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
 @pytest.mark.parametrize(("precision", "near"), [("float32", 1e-4), ("int8", 0.02)])
 def test_onnx_runtime(
     onnx_files: dict[str, Path], expected: dict, photos: np.ndarray, precision: str, near: float
 ) -> None:
-    session = onnxruntime.InferenceSession(onnx_files[precision], providers=["CPUExecutionProvider"])
+    session = exact_session(onnx_files[precision])
     found = [session.run(None, {"image": _nchw(photo)})[0][0] for photo in photos]
     assert np.abs(np.stack(found) - expected[precision]).max() <= near
 
@@ -184,7 +192,7 @@ def test_every_layer_of_mobile_networks_as_onnx(tmp_path: Path, precision: str, 
     how = {"float": True} if precision == "float32" else INT8
     for ending in ("onnx", "tflite"):
         edgenet.convert(source, tmp_path / f"out.{ending}", normalization="-1..1", **how)
-    session = onnxruntime.InferenceSession(tmp_path / "out.onnx", providers=["CPUExecutionProvider"])
+    session = exact_session(tmp_path / "out.onnx")
     pictures = load_all(open_photos(PHOTOS), (16, 24), limit=4).images
     found = [session.run(None, {"image": _nchw(picture)})[0][0] for picture in pictures]
     assert np.abs(np.stack(found) - scores(tmp_path / "out.tflite", pictures)).max() <= near
@@ -211,12 +219,19 @@ def test_an_int8_onnx_holds_the_integers_and_the_labels(onnx_files: dict[str, Pa
 
 @pytest.mark.slow
 def test_openvino(onnx_files: dict[str, Path], expected: dict, photos: np.ndarray, tmp_path: Path) -> None:
+    """On x86 without VNNI, OpenVINO adds int8 products in 16 bits, which overflow; there only float is compared."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    exact = "vnni" in flags or platform.machine() not in ("x86_64", "AMD64")
     np.save(tmp_path / "photos.npy", np.concatenate([_nchw(photo) for photo in photos]))
     program = Path(__file__).resolve().parents[2] / "benchmarks" / "peers" / "openvino" / "run.py"
-    for precision, near in (("float32", 1e-4), ("int8", 0.05)):
+    for precision, near in (("float32", 1e-4), *([("int8", 0.05)] if exact else [])):
         out = tmp_path / f"{precision}.npy"
         run_beside_makers(program, onnx_files[precision], tmp_path / "photos.npy", out)
         assert np.abs(np.load(out) - expected[precision]).max() <= near
+    if not exact:
+        pytest.skip(
+            "this processor has no VNNI, with which OpenVINO computes int8 exactly; float was compared"
+        )
 
 
 def test_wishes_that_contradict_each_other(made: Path, tmp_path: Path) -> None:
