@@ -250,6 +250,7 @@ class DepthwiseChain:
 
 
 def depthwise_chains(graph: Graph) -> Iterator[DepthwiseChain]:
+    """Yield the depthwise layers whose channels can be copied or replaced without any other layer noticing."""
     producers = graph.producers()
     readers: dict[str, list[Node]] = {}
     for node in graph.nodes:
