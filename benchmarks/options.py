@@ -16,3 +16,11 @@ def names_of(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         return names
 
     return parse
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """An argparse type for comma-separated whole numbers that are not negative; duplicates are dropped."""
+    found = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    if min(found) < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return found

@@ -34,7 +34,7 @@ from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, tab
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
 from benchmarks.environments import ROOT
-from benchmarks.options import names_of
+from benchmarks.options import names_of, numbers
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
@@ -267,8 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--sets", type=names_of(tuple(SETS)), default=tuple(SETS), help=f"default: {','.join(SETS)}")
-    add("--sizes", type=_numbers, default=SIZES, help="photos a class (default: 10,30,100,500)")
-    add("--seeds", type=_numbers, default=SEEDS, help="default: 0,1,2,3,4")
+    add("--sizes", type=numbers, default=SIZES, help="photos a class (default: 10,30,100,500)")
+    add("--seeds", type=numbers, default=SEEDS, help="default: 0,1,2,3,4")
     add(
         "--methods",
         type=names_of(tuple(METHODS)),
@@ -284,13 +284,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write the table as JSON")
     add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zips")
     return parser
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    numbers = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    if min(numbers) < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return numbers
 
 
 if __name__ == "__main__":

@@ -72,11 +72,16 @@ class Kept:
         return found
 
     def add(self, result: Result) -> None:
-        """Add a result in a line of its own, even behind a line that was cut off."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab+") as file:
-            cut = file.tell() > 0 and _last_byte(self.path) != b"\n"
-            file.write(b"\n" * cut + json.dumps(asdict(result)).encode() + b"\n")
+        """Add a result; see `add_line`."""
+        add_line(self.path, asdict(result))
+
+
+def add_line(path: Path, values: dict[str, Any]) -> None:
+    """Add values to a file of JSON lines in a line of their own, even behind a line that was cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        cut = file.tell() > 0 and _last_byte(path) != b"\n"
+        file.write(b"\n" * cut + json.dumps(values).encode() + b"\n")
 
 
 def _last_byte(path: Path) -> bytes:

@@ -46,7 +46,8 @@ class CrossFit:
         logits: each photo's logits by a network that was trained without its fold, float32 [n, classes]; zeros for
             photos of fold -1.
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
-        losses: the mean cross-entropy of the photos held out for each of `SHARES`, each at its best temperature.
+        photo_losses: the cross-entropy of each judged photo for each of `SHARES`, each share at its best temperature,
+            float64 [shares, judged photos].
         steps: the number of steps for all photos; without a fold there were fewer.
         networks: for each fold, a network that was trained without its photos, by the choice of the other folds.
     """
@@ -54,9 +55,14 @@ class CrossFit:
     share: float
     logits: NDArray[np.float32]
     folds: NDArray[np.int64]
-    losses: tuple[float, ...]
+    photo_losses: NDArray[np.float64]
     steps: int
     networks: tuple[LoadedNetwork, ...]
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """The mean loss for each of `SHARES`."""
+        return tuple(self.photo_losses.mean(axis=1).tolist())
 
 
 def familiarity(
@@ -93,7 +99,7 @@ def cross_fit(
     device: torch.device,
     progress: StageProgress | None = None,
     *,
-    strange: bool = False,
+    familiar: float = 1.0,
 ) -> CrossFit:
     """Fine-tune without each fold in turn, and judge every mixture on its photos.
 
@@ -107,7 +113,7 @@ def cross_fit(
         plan: the numbers of the fine-tuning on all photos; without a fold there are fewer steps.
         device: the device to train on.
         progress: called with the number of steps done and of all.
-        strange: whether the photos are unlike all that the network has seen; see `worthwhile`.
+        familiar: how familiar the photos are to the network; see `familiarity` and `worthwhile`.
 
     Raises:
         EdgenetError: see `fine_tune`.
@@ -128,7 +134,7 @@ def cross_fit(
         judged = by_each(mixtures, photos.photoset.take(out.tolist()))
         by_share[:, out] = [logits for _, logits in judged]
     cooled = _at_their_temperatures(by_share, features.labels, folds)
-    choose = partial(worthwhile, strange=strange)
+    choose = partial(worthwhile, familiar=familiar)
     chosen = chosen_by_other_folds(cooled, features.labels, folds, choose)[1]
     losses = np.stack([photo_losses(one, features.labels)[folds >= 0] for one in cooled])
     everyone = np.arange(count)
@@ -136,7 +142,7 @@ def cross_fit(
         share=SHARES[choose(losses)],
         logits=by_share[chosen, everyone],
         folds=folds,
-        losses=tuple(losses.mean(axis=1).tolist()),
+        photo_losses=losses,
         steps=plan.steps,
         networks=tuple(
             blend(*pair, SHARES[int(chosen[folds == fold][0])])
@@ -145,7 +151,7 @@ def cross_fit(
     )
 
 
-def worthwhile(losses: NDArray[np.float64], strange: bool = False) -> int:
+def worthwhile(losses: NDArray[np.float64], familiar: float = 1.0) -> int:
     """Return the choice to take: 0 is the head, the others have fine-tuning in them.
 
     It is the choice that is surely better than the head by the most, or the head if none is surely better. Surely
@@ -161,8 +167,9 @@ def worthwhile(losses: NDArray[np.float64], strange: bool = False) -> int:
 
     Args:
         losses: the loss of each photo for each choice, float64 [choices, n].
-        strange: whether the photos are unlike all that the pretrained network has seen.
+        familiar: how familiar the photos are to the pretrained network; see `familiarity`.
     """
+    strange = familiar < STRANGE
     if losses.shape[1] < 2:
         return 0
     reference = int(losses.mean(axis=1).argmin()) if strange else 0

@@ -43,6 +43,7 @@ from edgenet.workflows.teach_stages import (
     Head,
     Options,
     best_resolution,
+    familiarity_of,
     features_at,
     fine_tuning,
     head_words,
@@ -273,13 +274,14 @@ def _teach(course: Course, material: _Material, networks: Sequence[LoadedNetwork
         choices.append(sentence)
         if head.network is not networks[0]:
             network = _replace_checkpoint(course, network, head.taught(classes, origin))
-    fit, sentence = fine_tuning(course, head, groups, classes)
+    familiar = familiarity_of(course, head)
+    fit, sentence = fine_tuning(course, head, groups, classes, familiar)
     choices.append(sentence)
     if fit is not None and fit.share:
         network = _replace_checkpoint(course, network, tuned(course, head, network, fit))
     for sentence in choices:
         log(sentence)
-    taught = _taught(head, fit, groups, network, material.validation, warnings)
+    taught = _taught(head, fit, groups, familiar, network, material.validation, warnings)
     files = write_files(
         taught, course.out, material.background, options.unknown, options.deadline - time.perf_counter(),
         choices, warnings, course.progress, log,
@@ -358,6 +360,7 @@ def _taught(
     head: Head,
     fit: CrossFit | None,
     groups: Groups,
+    familiar: float,
     network: LoadedNetwork,
     validation: PhotoSet | None,
     warnings: list[str],
@@ -382,6 +385,7 @@ def _taught(
         folds=folds,
         strength=head.found.strength,
         pretrained=head.network,
+        familiar=familiar,
         networks=(head.without_first_fold(),) if kept is None else kept.networks,
         fine_tuned=kept is not None,
         validation=validation,

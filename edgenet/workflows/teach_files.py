@@ -33,7 +33,6 @@ from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits, head_of, with_head
 from edgenet.teaching.label_errors import find_label_errors
 from edgenet.teaching.learning_curve import learning_curve
-from edgenet.teaching.mixture import familiarity
 from edgenet.teaching.unknown import KEEP, JudgedPhotos, Unknown, background_photos, calibrate_unknown
 from edgenet.teaching.unknown_after_tuning import SeenByNetwork, calibrate_after_tuning
 from edgenet.tflite.metadata import read_facts
@@ -110,6 +109,7 @@ class Taught:
         folds: the fold of each photo, int64 [n]; -1 for photos that are not judged.
         strength: the strength of the head's penalty.
         pretrained: the frozen network, with the last layer that it was pretrained with.
+        familiar: how familiar the photos are to it; see `familiarity`.
         networks: for each fold, a network that was trained in the same way without its photos. Of a network whose
             features are frozen, only that of fold 0: all have the same features.
         fine_tuned: whether the features are fine-tuned.
@@ -124,6 +124,7 @@ class Taught:
     folds: NDArray[np.int64]
     strength: float
     pretrained: LoadedNetwork
+    familiar: float
     networks: tuple[LoadedNetwork, ...]
     fine_tuned: bool
     validation: PhotoSet | None
@@ -236,7 +237,7 @@ def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progres
     )
     assert values is not None
     pretrained = None
-    if own is None and familiarity(taught.pretrained, taught.features.plain, values) > FAMILIAR:
+    if own is None and taught.familiar > FAMILIAR:
         pretrained = head_of(taught.pretrained.module)
     found = calibrate_unknown(
         head,

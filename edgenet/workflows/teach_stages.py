@@ -225,16 +225,30 @@ def _of(groups: Groups, rows: NDArray[np.int64]) -> Groups:
     return replace(groups, ids=groups.ids[rows])
 
 
+def familiarity_of(course: Course, head: Head) -> float:
+    """Return how familiar the photos are to the frozen network, beside the everyday photos that come with edgenet."""
+    stage = in_stage(course.progress, "looking at everyday photos")
+    everyday = extract_features(background_photos(), head.network, stage)
+    return familiarity(head.network, head.features.plain, everyday.plain)
+
+
 def fine_tuning(
-    course: Course, head: Head, groups: Groups, classes: Sequence[str]
+    course: Course, head: Head, groups: Groups, classes: Sequence[str], familiar: float
 ) -> tuple[CrossFit | None, str]:
-    """Return how far fine-tuning helps, or None if it was not tried; and why."""
+    """Return how far fine-tuning helps, or None if it was not tried; and why.
+
+    Args:
+        course: what stays the same in all stages.
+        head: the head on the frozen features.
+        groups: the scenes of the photos.
+        classes: the class names.
+        familiar: how familiar the photos are to the frozen network; see `familiarity`.
+    """
     options = course.options
     if not options.finetune:
         return None, "no fine-tuning, as asked"
     if not head.by_scene:
         return None, "no fine-tuning: each class shows one scene only, so nothing can judge it"
-    familiar = _familiarity(course, head)
     # Strange photos have to prove that fine-tuning harms; a head that is right on a few of them does not.
     if head.right().all() and familiar >= STRANGE:
         return None, "no fine-tuning: the linear head is right on every photo that was held out"
@@ -252,16 +266,9 @@ def fine_tuning(
     folds = grouped_folds(head.features.labels, groups.ids, FOLDS, options.seed)
     fit = cross_fit(
         head.network, head.features, photos, folds, classes, head.found.strength, plan, options.device,
-        in_stage(course.progress, "fine-tuning, judged by photos held out"), strange=familiar < STRANGE,
+        in_stage(course.progress, "fine-tuning, judged by photos held out"), familiar=familiar,
     )  # fmt: skip
     return fit, _fine_tuning_words(fit, familiar)
-
-
-def _familiarity(course: Course, head: Head) -> float:
-    """Return how familiar the photos are to the frozen network, beside the everyday photos that come with edgenet."""
-    stage = in_stage(course.progress, "looking at everyday photos")
-    everyday = extract_features(background_photos(), head.network, stage)
-    return familiarity(head.network, head.features.plain, everyday.plain)
 
 
 def _fine_tuning_words(fit: CrossFit, familiar: float) -> str:

@@ -224,17 +224,17 @@ def test_a_gain_of_one_standard_error_is_none_and_the_surer_of_two_gains_is_take
 def test_strange_photos_have_to_prove_that_fine_tuning_harms() -> None:
     spread = np.array([1.0, -1.0] * 50) * np.sqrt(99 / 100) * 10  # the standard error of the mean is 1
     head = np.full(100, 5.0)
-    assert worthwhile(np.stack([head, head - spread + 1.5]), strange=True) == 1
-    assert worthwhile(np.stack([head, head - spread + 1.8]), strange=True) == 0
-    assert worthwhile(np.stack([head, head - spread + 1.8, head - spread + 1.2]), strange=True) == 2
+    assert worthwhile(np.stack([head, head - spread + 1.5]), familiar=0.1) == 1
+    assert worthwhile(np.stack([head, head - spread + 1.8]), familiar=0.1) == 0
+    assert worthwhile(np.stack([head, head - spread + 1.8, head - spread + 1.2]), familiar=0.1) == 2
     assert worthwhile(np.stack([head, head - spread + 1.5])) == 0
-    assert worthwhile(np.stack([head[:1], head[:1] - 5]), strange=True) == 0
+    assert worthwhile(np.stack([head[:1], head[:1] - 5]), familiar=0.1) == 0
 
 
 def test_strange_photos_take_as_much_fine_tuning_as_they_do_not_speak_against() -> None:
     head, spread = np.full(100, 12.0), 10 * np.resize([1.0, -1.0], 100)  # a standard error of 1
-    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.5]), strange=True) == 2
-    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.8]), strange=True) == 1
+    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.5]), familiar=0.1) == 2
+    assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.8]), familiar=0.1) == 1
     assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.5])) == 1
 
 
@@ -246,8 +246,8 @@ def test_the_folds_of_strange_photos_take_fine_tuning_that_the_others_refuse(
     confused, shuffled = replace(features, labels=drawn), replace(pixels, labels=drawn)
     folds, plan = np.arange(len(drawn)) % 3, replace(PLAN, steps=12)
     familiar, strange = (
-        cross_fit(network, confused, shuffled, folds, CLASSES, 1e-4, plan, CPU, strange=strange)
-        for strange in (False, True)
+        cross_fit(network, confused, shuffled, folds, CLASSES, 1e-4, plan, CPU, familiar=familiar)
+        for familiar in (0.9, 0.1)
     )
     assert familiar.losses == strange.losses
     assert familiar.share == 0 < strange.share
