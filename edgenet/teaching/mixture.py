@@ -7,7 +7,8 @@ in the choice that is judged by it.
 A few photos can hardly tell whether fine-tuning helps, so what holds without their proof depends on how familiar the
 photos are to the pretrained network (`familiarity`, which needs no labels). Fine-tuning spoils features that suit the
 photos already: familiar ones have to prove that it helps. Photos unlike all that the network has seen have little to
-lose: they have to prove that it harms, and get as much of it as they do not speak against.
+lose: they have to prove that it harms, and get as much of it as they do not speak against. Those in between get a
+little of it without proof.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 FOLDS = 3
 STRANGE = 0.25
 """Photos that are less familiar than this are strange to the network; see `familiarity`."""
+FAMILIAR = 0.6
+"""Photos that are more familiar than this are familiar to the network, so what it knows is worth keeping."""
 _SURE = 1.64
 """The one-sided 95 % quantile of a normal distribution, in standard errors."""
 
@@ -152,15 +155,19 @@ def cross_fit(
 
 
 def worthwhile(losses: NDArray[np.float64], familiar: float = 1.0) -> int:
-    """Return the choice to take: 0 is the head, the others have fine-tuning in them.
+    """Return the choice to take: 0 is the head, the others have fine-tuning in them, the last one the most.
 
-    It is the choice that is surely better than the head by the most, or the head if none is surely better. Surely
-    means: by the lower end of the one-sided 95 % interval of the mean difference. With a few photos chance alone makes
-    fine-tuning look better than the head in one set of six by one standard error, more often still for the best of
-    several shares. Of two shares with the same mean gain, this takes the one whose gain the photos agree on, which is
-    mostly the smaller share.
+    It is the choice that is surely better than the head by the most, if any is. Surely means: by the lower end of the
+    one-sided 95 % interval of the mean difference. With a few photos chance alone makes fine-tuning look better than
+    the head in one set of six by one standard error, more often still for the best of several shares. Of two shares
+    with the same mean gain, this takes the one whose gain the photos agree on, which is mostly the smaller share.
 
-    For strange photos it is the last choice, with the most fine-tuning, of those that are not surely worse than the one
+    If none is surely better, familiar photos keep the head. Others take the first choice with fine-tuning in it,
+    unless it is surely worse than the head: in six draws of CIFAR-10, Fashion-MNIST, and ImageNet photos of 36 pixels,
+    10 a class, a quarter of the fine-tuning gained 0.6 to 4.9 points on independent photos, and the photos held out
+    proved one of these gains. All of it lost 9 and 10 points on the photos of 36 pixels.
+
+    Strange photos take the last choice, with the most fine-tuning, of those that are not surely worse than the one
     with the smallest mean loss. On 20 and 60 solar cells, in six draws, all of the fine-tuning was within 1.5 points of
     the best share and 7 to 11 points better than the head, while the photos held out preferred a smaller share, or the
     head, in five of them.
@@ -169,15 +176,18 @@ def worthwhile(losses: NDArray[np.float64], familiar: float = 1.0) -> int:
         losses: the loss of each photo for each choice, float64 [choices, n].
         familiar: how familiar the photos are to the pretrained network; see `familiarity`.
     """
-    strange = familiar < STRANGE
     if losses.shape[1] < 2:
         return 0
+    strange = familiar < STRANGE
     reference = int(losses.mean(axis=1).argmin()) if strange else 0
     gains = losses[reference] - losses
     means, errors = gains.mean(axis=1), gains.std(axis=1, ddof=1) / np.sqrt(losses.shape[1])
     if strange:
         return int(np.flatnonzero(means + _SURE * errors >= 0).max())
-    return int((means - _SURE * errors).argmax())
+    surest = int((means - _SURE * errors).argmax())
+    if surest == 0 and familiar < FAMILIAR and means[1] + _SURE * errors[1] >= 0:
+        return 1
+    return surest
 
 
 def _offset(progress: StageProgress, before: int, total: int) -> StageProgress:

@@ -33,6 +33,7 @@ from edgenet.teaching.features import PhotoFeatures, extract_features
 from edgenet.teaching.finetuning import features_and_logits, head_of, with_head
 from edgenet.teaching.label_errors import find_label_errors
 from edgenet.teaching.learning_curve import learning_curve
+from edgenet.teaching.mixture import FAMILIAR
 from edgenet.teaching.unknown import KEEP, JudgedPhotos, Unknown, background_photos, calibrate_unknown
 from edgenet.teaching.unknown_after_tuning import SeenByNetwork, calibrate_after_tuning
 from edgenet.tflite.metadata import read_facts
@@ -50,9 +51,6 @@ THOROUGH_S = 60.0
 """There is time for the second recipe if so many seconds are left."""
 MOST_LOST = 0.5
 REPORT_FILE = "report.html"
-FAMILIAR = 0.6
-"""What the pretrained classes say about photos helps to recognize other things if the photos are more familiar than
-this; see `familiarity`. With hand signs, which have at most 0.5, it did not help."""
 MOST_SEEN = 500
 """At most this many of the photos that a fine-tuned network was trained with say how known they look to it."""
 
@@ -237,6 +235,7 @@ def _with_unknown(taught: Taught, background: PhotoSet | None, progress: Progres
     )
     assert values is not None
     pretrained = None
+    # With hand signs, which are less familiar, what the pretrained classes say did not help.
     if own is None and taught.familiar > FAMILIAR:
         pretrained = head_of(taught.pretrained.module)
     found = calibrate_unknown(

@@ -27,7 +27,7 @@ from edgenet.teaching.finetuning import (
     with_head,
 )
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
-from edgenet.teaching.mixture import FOLDS, SHARES, STRANGE, CrossFit, cross_fit, familiarity
+from edgenet.teaching.mixture import FOLDS, SHARES, STRANGE, CrossFit, cross_fit, familiarity, worthwhile
 from edgenet.teaching.unknown import background_photos
 from edgenet.training.machine import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos
@@ -279,7 +279,11 @@ def _fine_tuning_words(fit: CrossFit, familiar: float) -> str:
     if not fit.share:
         found = "made it surely worse" if strange else "did not make it surely better"
         return f"no fine-tuning: {fit.steps} steps {found} ({losses})"
-    why = ", because your photos are unlike those that the network knows" if strange else ""
+    why = ""
+    if strange:
+        why = ", because your photos are unlike those that the network knows"
+    elif not worthwhile(fit.photo_losses):
+        why = ", because your photos are only half like those that the network knows"
     return f"fine-tuned for {fit.steps} steps{why}; the network takes {100 * fit.share:.0f} % of the change ({losses})"
 
 

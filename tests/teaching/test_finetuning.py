@@ -238,6 +238,15 @@ def test_strange_photos_take_as_much_fine_tuning_as_they_do_not_speak_against() 
     assert worthwhile(np.stack([head, head - 3, head - 3 - spread + 1.5])) == 1
 
 
+def test_photos_in_between_take_the_smallest_share_unless_it_is_surely_worse() -> None:
+    head, spread = np.full(100, 5.0), np.tile([-10.0, 10.0], 50)  # a standard error of 1
+    unsure = np.stack([head, head - spread + 1.5, head - spread + 3])
+    assert worthwhile(unsure, familiar=0.4) == 1
+    assert worthwhile(unsure, familiar=0.7) == 0
+    assert worthwhile(np.stack([head, head - spread + 1.8, head - spread - 1]), familiar=0.4) == 0
+    assert worthwhile(np.stack([head, head - spread, head - spread - 1.8]), familiar=0.4) == 2
+
+
 def test_the_folds_of_strange_photos_take_fine_tuning_that_the_others_refuse(
     network: LoadedNetwork, features: PhotoFeatures, pixels: TrainingPhotos
 ) -> None:

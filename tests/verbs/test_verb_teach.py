@@ -29,9 +29,10 @@ from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import no_log, silent
 from edgenet.teaching import finetuning
+from edgenet.teaching.mixture import STRANGE
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
-from edgenet.workflows import teach_files, teach_network, teach_stages
+from edgenet.workflows import teach_network, teach_stages
 from edgenet.workflows.teach import Teaching, _some_of_each, _taught, teach
 from edgenet.workflows.teach_files import _with_unknown
 from edgenet.workflows.teach_stages import Course, Head, Options, features_at, fine_tuning, judge_head
@@ -222,53 +223,51 @@ def head_stage(
     return course, judge_head(network, features, groups, CLASSES, 0), groups
 
 
-def test_strange_photos_are_fine_tuned_without_proof_and_told_why(
-    head_stage: tuple[Course, Head, Groups], monkeypatch: pytest.MonkeyPatch
+def test_what_needs_no_proof_depends_on_how_familiar_the_photos_are_and_is_told(
+    head_stage: tuple[Course, Head, Groups],
 ) -> None:
     course, head, groups = head_stage
-    fit, words = fine_tuning(course, head, groups, CLASSES)
+    fit, words = fine_tuning(course, head, groups, CLASSES, 0.9)
     assert fit is not None
     assert fit.share == 0
     assert words.startswith(
         "no fine-tuning: 6 steps did not make it surely better (mean loss on photos held out "
     )
-    monkeypatch.setattr(teach_stages, "STRANGE", 1.1)
-    fit, words = fine_tuning(course, head, groups, CLASSES)
-    assert fit is not None
-    assert fit.share > 0
-    assert words.startswith(
-        "fine-tuned for 6 steps, because your photos are unlike those that the network knows; "
-        f"the network takes {100 * fit.share:.0f} % of the change (mean loss on photos held out "
-    )
+    for familiar, why in ((0.4, "only half like"), (0.1, "unlike")):
+        fit, words = fine_tuning(course, head, groups, CLASSES, familiar)
+        assert fit is not None
+        assert fit.share == 0.25 if familiar > STRANGE else fit.share > 0
+        assert words.startswith(
+            f"fine-tuned for 6 steps, because your photos are {why} those that the network knows; "
+            f"the network takes {100 * fit.share:.0f} % of the change (mean loss on photos held out "
+        )
 
 
-def test_a_head_that_was_always_right_ends_the_fine_tuning_of_familiar_photos_only(
-    head_stage: tuple[Course, Head, Groups], monkeypatch: pytest.MonkeyPatch
+def test_a_head_that_was_always_right_ends_the_fine_tuning_unless_the_photos_are_strange(
+    head_stage: tuple[Course, Head, Groups],
 ) -> None:
     course, head, groups = head_stage
     logits = np.eye(len(CLASSES), dtype=np.float32)[head.features.labels]
     head = replace(head, found=replace(head.found, logits=logits))
     assert head.right().all()
-    assert fine_tuning(course, head, groups, CLASSES) == (
+    assert fine_tuning(course, head, groups, CLASSES, 0.4) == (
         None, "no fine-tuning: the linear head is right on every photo that was held out",
     )  # fmt: skip
-    monkeypatch.setattr(teach_stages, "STRANGE", 1.1)
-    fit, _ = fine_tuning(course, head, groups, CLASSES)
+    fit, _ = fine_tuning(course, head, groups, CLASSES, 0.1)
     assert fit is not None
     assert fit.share > 0
 
 
 def test_the_pretrained_classes_help_to_find_other_things_if_the_photos_are_familiar(
-    head_stage: tuple[Course, Head, Groups], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    head_stage: tuple[Course, Head, Groups], tmp_path: Path
 ) -> None:
     _, head, groups = head_stage
-    ready = _taught(head, None, groups, head.taught(CLASSES, ""), None, [])
+    ready = _taught(head, None, groups, 0.7, head.taught(CLASSES, ""), None, [])
     write_photos(tmp_path, 4, seed=5)
     rows = []
-    for least, background in ((1.1, None), (-1.0, None), (1.1, tmp_path), (-1.0, tmp_path)):
-        monkeypatch.setattr(teach_files, "FAMILIAR", least)
+    for familiar, background in ((0.5, None), (0.7, None), (0.5, tmp_path), (0.7, tmp_path)):
         own = None if background is None else open_photos(background)
-        rows.append(_with_unknown(ready, own, silent)[0].head.weight[-1])
+        rows.append(_with_unknown(replace(ready, familiar=familiar), own, silent)[0].head.weight[-1])
     assert not np.allclose(rows[0], rows[1], rtol=1e-3)
     np.testing.assert_array_equal(rows[2], rows[3])  # what the user says of other things holds
 
