@@ -389,11 +389,8 @@ def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
 def _reusing_idle_channels(shape: _Shape, encodings: dict[str, Encoding], work: _Work) -> _Shape:
     """Return the shape with copies of noisy channels in the place of idle ones, if there are any.
 
-    The sensitivity was measured before the channels were scaled, so it is divided by the squares of their factors. A
-    network whose channels were left as they are is not changed here either: its layers stay comparable one by one.
+    The sensitivity was measured before the channels were scaled, so it is divided by the squares of their factors.
     """
-    if not shape.changes:
-        return shape
     tensors = dict(shape.sensitivity.tensors)
     for name, change in shape.changes.items():
         if change.factors.ndim == 1:
