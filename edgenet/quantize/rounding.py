@@ -15,7 +15,7 @@ If no ridge helps on unseen photos, the weights stay as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -255,7 +255,8 @@ def block_sizes(inputs: int) -> list[int]:
 
 def _mixing_moments(rows: list[Tensor]) -> Tensor:
     mean = mean_of(rows)
-    product = torch.stack([part.T @ part for part in join_parts(rows)]).sum(0, dtype=torch.float64)
+    joined = (torch.cat(rows[start : start + JOINED]) for start in range(0, len(rows), JOINED))
+    product = _total([part.T @ part for part in joined])
     return product / sum(len(part) for part in rows) - torch.outer(mean, mean)
 
 
@@ -276,19 +277,13 @@ def mean_of(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
     return torch.stack([part.sum(axis) for part in rows]).sum(0, dtype=torch.float64) / count
 
 
-def join_parts(rows: Sequence[Tensor], axis: int = 0) -> Iterator[Tensor]:
-    """Join 16 parts at a time: products of a few rows are slow, float32 sums over all rows are inexact."""
-    for start in range(0, len(rows), 16):
-        yield torch.cat(list(rows[start : start + 16]), dim=axis)
-
-
 RIDGES = tuple(10.0**power for power in range(-2, 6))
 """Ridges to try, in squared steps of the input. For comparison, rounding alone makes an error of 1/12."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moments:
-    """Second moments of a layer's input about its mean, both float64 [..., K, K].
+    """Second moments of a layer's input about its mean, both [..., K, K]: float64 over all photos, float32 over half.
 
     Attributes:
         input: the device's input with itself, E[s s'].
@@ -315,10 +310,11 @@ def paired_moments(device_rows: Sequence[Tensor], float_rows: Sequence[Tensor]) 
             holds some photos: [rows, K], or [C, rows, K] for a depthwise convolution.
         float_rows: the float network's values at the same places, in the same steps.
     """
-    means = [mean_of(rows, axis=-2).unsqueeze(-2) for rows in (device_rows, float_rows)]
+    means = [mean_of(rows, axis=-2).unsqueeze(-2).to(torch.float32) for rows in (device_rows, float_rows)]
     sums = [_sums(device_rows[half::2], float_rows[half::2], *means) for half in (0, 1) if device_rows[half:]]
     count = sum(one.count for one in sums)
-    together = Moments(sum(one.input for one in sums) / count, sum(one.error for one in sums) / count)  # type: ignore[arg-type]
+    products, errors = (_total([getattr(one, name) for one in sums]) for name in ("input", "error"))
+    together = Moments(products.div_(count), errors.div_(count))
     return PairedMoments(together, tuple(one.moments() for one in sums) if len(sums) == 2 else ())
 
 
@@ -334,23 +330,42 @@ class _Sums:
 
     def moments(self) -> Moments:
         """Return the moments about the mean of these rows."""
-        own = self.of_input / self.count
-        return Moments(
-            self.input / self.count - own.mT @ own,
-            self.error / self.count - (self.of_error / self.count).mT @ own,
-        )
+        own, error = self.of_input.float() / self.count, self.of_error.float() / self.count
+        squares, products = (each.float() / self.count for each in (self.input, self.error))
+        return Moments(squares.sub_(own.mT @ own), products.sub_(error.mT @ own))
+
+
+JOINED = 32
+"""Number of parts whose products are summed in float32: those of a few rows are slow, those of all rows inexact."""
 
 
 def _sums(
     device_rows: Sequence[Tensor], float_rows: Sequence[Tensor], device_mean: Tensor, float_mean: Tensor
 ) -> _Sums:
     count, parts = 0, []
-    for seen, real in zip(join_parts(device_rows, -2), join_parts(float_rows, -2), strict=True):
-        s = seen - device_mean.to(torch.float32)
-        e = real - float_mean.to(torch.float32) - s
+    for start in range(0, len(device_rows), JOINED):
+        s = _joined(device_rows[start : start + JOINED], device_mean)
+        e = _joined(float_rows[start : start + JOINED], float_mean).sub_(s)
         parts.append((_squared(s), e.mT @ s, s.sum(-2, keepdim=True), e.sum(-2, keepdim=True)))
         count += s.shape[-2]
-    return _Sums(count, *(torch.stack(each).sum(0, dtype=torch.float64) for each in zip(*parts, strict=True)))
+    return _Sums(count, *(each[0] if len(each) == 1 else _total(each) for each in zip(*parts, strict=True)))
+
+
+def _joined(rows: Sequence[Tensor], mean: Tensor) -> Tensor:
+    """Return the parts minus the mean [..., 1, K] as one new array."""
+    ends = np.cumsum([0, *(part.shape[-2] for part in rows)])
+    made = rows[0].new_empty((*rows[0].shape[:-2], int(ends[-1]), rows[0].shape[-1]))
+    for part, (start, end) in zip(rows, pairwise(ends), strict=True):
+        torch.sub(part, mean, out=made[..., start:end, :])
+    return made
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """Return the sum of arrays in double precision."""
+    total = parts[0].to(torch.float64, copy=True)
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 WIDE, STRIPES = 256, 4
