@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from functools import reduce
 
@@ -25,6 +26,7 @@ from edgenet.graph.ir import (
     Pool,
     Reshape,
     Resize,
+    Shape,
     Slice,
     Softmax,
     Transpose,
@@ -331,11 +333,13 @@ def channel_statistics(
         The statistics by tensor name; channels are the last axis.
     """
     running: dict[str, _Running] = {}
+    padding = {n.output: (n.inputs[0], n.operator.value) for n in graph.nodes if isinstance(n.operator, Pad)}
 
     def observe(name: str, value: Tensor) -> None:
-        if name not in running:
-            running[name] = _Running(value)
-        running[name].add(value)
+        if name not in padding:
+            if name not in running:
+                running[name] = _Running(value)
+            running[name].add(value)
         if also:
             also(name, value)
 
@@ -344,7 +348,9 @@ def channel_statistics(
         batch = images[start : start + count]
         run(graph, batch, count, observe)
         progress("observing tensors", start + len(batch), len(images))
-    return {name: tensor.finished() for name, tensor in running.items()}
+    for name, (source, value) in padding.items():
+        running[name] = running[source].padded(graph.shapes[name], value)
+    return {name: running[name].finished() for name in (graph.input, *(node.output for node in graph.nodes))}
 
 
 class _Running:
@@ -369,6 +375,16 @@ class _Running:
         self.high = torch.maximum(self.high, maxima.amax(dim=0))
         self.total += rows.sum(dim=(0, 1))
         self.count += rows.shape[0] * rows.shape[1]
+
+    def padded(self, shape: Shape, value: float) -> _Running:
+        """Return the statistics of the same tensor with padding by one value around it, of this shape [1, H, W, C]."""
+        made = copy(self)
+        made.count = len(torch.cat(self.maxima)) * shape[1] * shape[2]
+        if made.count > self.count:
+            made.low, made.high = self.low.clamp(max=value), self.high.clamp(min=value)
+            made.total = self.total + value * (made.count - self.count)
+            made.maxima = [part.clamp(min=value) for part in self.maxima]
+        return made
 
     def finished(self) -> ChannelStatistics:
         low, high = self.low.double().numpy(), self.high.double().numpy()
