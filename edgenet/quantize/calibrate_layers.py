@@ -239,7 +239,7 @@ def _sample(operator: Weighted, output: Tensor, count: int) -> Tensor:
     return output[:, ::down, ::right].reshape(-1, output.shape[-1])
 
 
-DEPTHWISE_VALUES = 2**18
+DEPTHWISE_VALUES = 2**17
 """The largest number of positions times channels of a depthwise layer, which has few unknowns for each channel."""
 
 

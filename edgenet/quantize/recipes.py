@@ -85,7 +85,7 @@ def quantize_fast(
 
 
 BALANCED = Effort(
-    12, 1, statistics_photos=100, layer_photos=100, axes_steps=32, factor_steps=20, quick_photos=6
+    12, 1, statistics_photos=100, layer_photos=72, axes_steps=32, factor_steps=20, quick_photos=6
 )
 
 
