@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -54,6 +55,28 @@ print(gc.get_freeze_count() <= frozen)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "True", "True", "True"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
+def test_freed_memory_is_used_again_without_fetching_it_from_the_kernel() -> None:
+    code = """
+import resource
+import numpy as np
+from edgenet.commands.quick_imports import quick_imports
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(5 * 2**20, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+before = faults()
+with quick_imports():
+    pass
+faults()  # the memory is fetched once
+print(before, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = (int(word) for word in done.stdout.split())
+    assert after < before / 5
 
 
 def test_help_imports_little() -> None:
