@@ -143,6 +143,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+KEPT_OPEN_S = 330
+"""How long a connection stays open between two requests, seconds: longer than browsers keep theirs, 300 s in Chromium.
+What is asked on a connection that the server is just closing is lost, and a browser asks only for reading again."""
+
+
 class StudioServer:
     """The server of one studio: `run` serves until a signal comes, `serving` within a block (for tests)."""
 
@@ -167,6 +172,7 @@ class StudioServer:
             proxy_headers=False,
             ws="none",
             limit_concurrency=200,
+            timeout_keep_alive=KEPT_OPEN_S,
             timeout_graceful_shutdown=3,
             ssl_certfile=certificate,
             ssl_keyfile=key,

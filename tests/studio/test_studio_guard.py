@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from edgenet_device.web.address import Address
 from studio_client import Client
 
 from edgenet.studio_app.guard import self_signed
-from edgenet.studio_app.server import StudioServer
+from edgenet.studio_app.server import KEPT_OPEN_S, StudioServer
 from edgenet.workflows.studio import open_studio
 
 JSON = "application/json"
@@ -109,3 +111,15 @@ def test_the_certificate_is_kept_and_private(tmp_path: Path) -> None:
     Path(certificate).write_bytes(b"nonsense")
     self_signed(tmp_path, "192.168.1.6")
     assert Path(certificate).read_bytes().startswith(b"-----BEGIN CERTIFICATE")
+
+
+def test_a_connection_without_requests_stays_open_for_longer_than_browsers_keep_it(client: Client) -> None:
+    """Servers that close it after five seconds, as is usual, lose what is asked at that moment."""
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+    for pause in (0, 7):
+        time.sleep(pause)
+        connection.request("GET", "/api/state")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        answer.read()
+    assert KEPT_OPEN_S > 300  # Chromium's limit
