@@ -43,11 +43,7 @@ def _keep_freed_memory() -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (
-        AttributeError,
-        OSError,
-        TypeError,
-    ):  # another C library, or Windows, where there is no CDLL(None)
+    except (AttributeError, OSError, TypeError):  # another C library; Windows has no CDLL(None)
         return
     mallopt(_MMAP_THRESHOLD, _OWN_MAPPING)
     mallopt(_TRIM_THRESHOLD, _KEPT)
