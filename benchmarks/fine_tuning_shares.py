@@ -1,7 +1,7 @@
 """How much fine-tuning would be right for each set of photos, and how much does the rule of `edgenet train` take?
 
     .venv/bin/python -m benchmarks.fine_tuning_shares [--sets hand-signs,...] [--sizes 10,30] [--seeds 0,1,2]
-        [--resolution 96] [--steps N] [--threads N] [--report] [--data ../shared/data]
+        [--resolution 96] [--threads N] [--report] [--data ../shared/data]
 
 The photos and splits are those of `benchmarks.teaching`. Photos that are held out in turns judge each share of the
 fine-tuning, as in `edgenet train --data`, and then every share is judged by the set's independent photos, which the
@@ -12,8 +12,6 @@ changed rule without training again. There is no limit of time: each fine-tuning
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
 import time
@@ -26,13 +24,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.classifying.arguments import teaching_parser
 from benchmarks.classifying.methods import network_scores
 from benchmarks.classifying.photo_sets import SETS, VERSION
-from benchmarks.classifying.results import add_line
+from benchmarks.classifying.results import add_line, read_lines
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
-from benchmarks.environments import ROOT
-from benchmarks.options import names_of, numbers
 from edgenet.data.groups import group_photos
 from edgenet.data.loading import load_all
 from edgenet.data.photos import PhotoSet, open_photos
@@ -91,7 +88,7 @@ class Shares:
 
 def main() -> int:
     """Train what is missing and print the table; return the exit status."""
-    options = _parser().parse_args()
+    options = teaching_parser("benchmarks.fine_tuning_shares", __doc__, (10, 30), (0, 1, 2)).parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
         cv2.setNumThreads(options.threads)
@@ -113,14 +110,7 @@ def main() -> int:
 
 def read(path: Path) -> dict[tuple[str, int, int, int], Shares]:
     """Return the results in a file by their key; broken lines are passed over."""
-    found = {}
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            one = Shares(**json.loads(line))
-        except (ValueError, TypeError):  # the last line of a run that was killed while it wrote
-            continue
-        found[one.key] = one
-    return found
+    return {one.key: one for one in read_lines(path, Shares)}
 
 
 def train(cell: tuple[str, int, int], resolution: int, place: Place, work: Path) -> None:
@@ -178,7 +168,10 @@ def _every_share(
 def _judge(network: LoadedNetwork, photos: PhotoSet, resolution: int) -> tuple[float, float]:
     """Return the top-1, percent, and the mean cross-entropy of photos."""
     loaded = load_all(photos, resolution)
+    if loaded.skipped:
+        raise EdgenetError(f"{len(loaded.skipped)} judged photos cannot be read", "remove the cache folder")
     scores = network_scores(network, loaded.images)
+    scores = scores[:, [network.labels.index(label) for label in photos.class_names]]
     labels = np.array(loaded.labels)
     chances = torch.from_numpy(scores).double().log_softmax(dim=1).numpy()
     right = 100 * float((scores.argmax(axis=1) == labels).mean())
@@ -219,24 +212,6 @@ def _gain(losses: NDArray[np.float64]) -> tuple[float, float]:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.fine_tuning_shares",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--sets", type=names_of(tuple(SETS)), default=tuple(SETS), help=f"default: {','.join(SETS)}")
-    add("--sizes", type=numbers, default=(10, 30), help="photos a class (default: 10,30)")
-    add("--seeds", type=numbers, default=(0, 1, 2), help="default: 0,1,2")
-    add("--resolution", type=int, default=96, help="side of the network's input, pixels (default: 96)")
-    add("--threads", type=int, help="threads of torch and OpenCV (default: as many as they choose)")
-    add("--report", action="store_true", help="only print the table of the kept results")
-    add("--cache", type=Path, metavar="FOLDER", help="downloads, prepared sets and results")
-    add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zips")
-    return parser
 
 
 if __name__ == "__main__":

@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.classifying.arguments import teaching_parser
 from benchmarks.classifying.methods import METHODS, MINUTES, VERSIONS, Lesson
 from benchmarks.classifying.photo_sets import SETS, VERSION
 from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
-from benchmarks.environments import ROOT
-from benchmarks.options import names_of, numbers
+from benchmarks.options import names_of
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
@@ -262,27 +262,17 @@ def _say(line: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="benchmarks.teaching", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = teaching_parser("benchmarks.teaching", __doc__, SIZES, SEEDS)
     add = parser.add_argument
-    add("--sets", type=names_of(tuple(SETS)), default=tuple(SETS), help=f"default: {','.join(SETS)}")
-    add("--sizes", type=numbers, default=SIZES, help="photos a class (default: 10,30,100,500)")
-    add("--seeds", type=numbers, default=SEEDS, help="default: 0,1,2,3,4")
     add(
         "--methods",
         type=names_of(tuple(METHODS)),
         default=tuple(METHODS),
         help=f"default: {','.join(METHODS)}",
     )
-    add("--resolution", type=int, default=96, help="side of the network's input, pixels (default: 96)")
     add("--minutes", type=float, default=MINUTES, help="time that `auto` may take (default: %(default)g)")
-    add("--threads", type=int, help="threads of torch and OpenCV (default: as many as they choose)")
     add("--again", action="store_true", help="run also what is already kept; the new results replace the old")
-    add("--report", action="store_true", help="only print the table of the kept results")
-    add("--cache", type=Path, metavar="FOLDER", help="downloads, prepared sets and results")
     add("--json", type=Path, metavar="FILE", help="write the table as JSON")
-    add("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the zips")
     return parser
 
 

@@ -199,8 +199,7 @@ so that its older results no longer count.
 
 `auto` 4 gives photos that are neither strange nor familiar to the network a quarter of the fine-tuning without proof,
 which version 3 gave only to those that proved it. Version 3 gave strange photos as much of it as is not surely worse
-than less. Version 2 gave strange photos the share with the smallest loss, and version
-1 had three older rules."""
+than less. Version 2 gave strange photos the share with the smallest loss, and version 1 had three older rules."""
 
 
 def _checkpoint(path: Path, details: dict[str, Any] | None = None) -> Taught:

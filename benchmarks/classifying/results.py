@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, TypeVar
 
 ALLOWED = 0.5
 """The most points that the judged method may lose to the better of the others, on the mean of a cell."""
 WANTED = 1.0
 """The points by which it must be above the better one, on the mean of all cells."""
 
+Kind = TypeVar("Kind")
 Key = tuple[str, int, int, str, int, int]
 """Set, size, seed, method, resolution and version of a result."""
 
@@ -62,18 +63,20 @@ class Kept:
 
     def read(self) -> dict[Key, Result]:
         """Return the results by their key, the last one where there are several; broken lines are passed over."""
-        found = {}
-        for line in self.path.read_text().splitlines() if self.path.is_file() else []:
-            try:
-                result = Result(**json.loads(line))
-            except (ValueError, TypeError):  # the last line of a run that was killed while it wrote
-                continue
-            found[result.key] = result
-        return found
+        return {result.key: result for result in read_lines(self.path, Result)}
 
     def add(self, result: Result) -> None:
         """Add a result; see `add_line`."""
         add_line(self.path, asdict(result))
+
+
+def read_lines(path: Path, kind: Callable[..., Kind]) -> Iterator[Kind]:
+    """Yield what a file of JSON lines holds, as dataclasses of one kind; broken lines are passed over."""
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            yield kind(**json.loads(line))
+        except (ValueError, TypeError):  # the last line of a run that was killed while it wrote
+            continue
 
 
 def add_line(path: Path, values: dict[str, Any]) -> None:

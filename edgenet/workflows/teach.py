@@ -274,7 +274,8 @@ def _teach(course: Course, material: _Material, networks: Sequence[LoadedNetwork
         choices.append(sentence)
         if head.network is not networks[0]:
             network = _replace_checkpoint(course, network, head.taught(classes, origin))
-    familiar = familiarity_of(course, head)
+    asked = options.finetune or options.unknown  # else nothing depends on how familiar the photos are
+    familiar = familiarity_of(course, head) if asked else 1.0
     fit, sentence = fine_tuning(course, head, groups, classes, familiar)
     choices.append(sentence)
     if fit is not None and fit.share:

@@ -27,7 +27,16 @@ from edgenet.teaching.finetuning import (
     with_head,
 )
 from edgenet.teaching.head import CrossValidated, cross_validated, fit_head
-from edgenet.teaching.mixture import FOLDS, SHARES, STRANGE, CrossFit, cross_fit, familiarity, worthwhile
+from edgenet.teaching.mixture import (
+    FAMILIAR,
+    FOLDS,
+    SHARES,
+    STRANGE,
+    CrossFit,
+    cross_fit,
+    familiarity,
+    worthwhile,
+)
 from edgenet.teaching.unknown import background_photos
 from edgenet.training.machine import memory_budget
 from edgenet.training.photos import TrainingPhotos, read_photos
@@ -277,7 +286,7 @@ def _fine_tuning_words(fit: CrossFit, familiar: float) -> str:
     losses = f"mean loss on photos held out {loss:.3f}, the linear head's {fit.losses[0]:.3f}"
     strange = familiar < STRANGE
     if not fit.share:
-        found = "made it surely worse" if strange else "did not make it surely better"
+        found = "made it surely worse" if familiar < FAMILIAR else "did not make it surely better"
         return f"no fine-tuning: {fit.steps} steps {found} ({losses})"
     why = ""
     if strange:

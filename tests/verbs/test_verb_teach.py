@@ -29,13 +29,21 @@ from edgenet.errors import EdgenetError
 from edgenet.latency.options import BenchOptions
 from edgenet.progress import no_log, silent
 from edgenet.teaching import finetuning
-from edgenet.teaching.mixture import STRANGE
+from edgenet.teaching.mixture import STRANGE, CrossFit, worthwhile
 from edgenet.training.processes import StopRequest, TrainingStopped
 from edgenet.training.state import STATE_FILE
 from edgenet.workflows import teach_network, teach_stages
 from edgenet.workflows.teach import Teaching, _some_of_each, _taught, teach
 from edgenet.workflows.teach_files import _with_unknown
-from edgenet.workflows.teach_stages import Course, Head, Options, features_at, fine_tuning, judge_head
+from edgenet.workflows.teach_stages import (
+    Course,
+    Head,
+    Options,
+    _fine_tuning_words,
+    features_at,
+    fine_tuning,
+    judge_head,
+)
 from edgenet.zoo.checkpoint import load_checkpoint
 
 CLASSES = ("blue", "green", "red")
@@ -236,11 +244,20 @@ def test_what_needs_no_proof_depends_on_how_familiar_the_photos_are_and_is_told(
     for familiar, why in ((0.4, "only half like"), (0.1, "unlike")):
         fit, words = fine_tuning(course, head, groups, CLASSES, familiar)
         assert fit is not None
-        assert fit.share == 0.25 if familiar > STRANGE else fit.share > 0
+        assert (fit.share == 0.25) if familiar > STRANGE else (fit.share > 0)
         assert words.startswith(
             f"fine-tuned for 6 steps, because your photos are {why} those that the network knows; "
             f"the network takes {100 * fit.share:.0f} % of the change (mean loss on photos held out "
         )
+
+
+def test_half_familiar_photos_that_refuse_even_a_quarter_are_told_so() -> None:
+    losses = np.stack([np.ones(20), *np.full((4, 20), 2.0)])
+    none = np.zeros(0)
+    fit = CrossFit(0.0, none.astype(np.float32), none.astype(np.int64), losses, 6, ())
+    assert worthwhile(losses, 0.4) == 0
+    assert "6 steps made it surely worse (" in _fine_tuning_words(fit, 0.4)
+    assert "6 steps did not make it surely better (" in _fine_tuning_words(fit, 0.9)
 
 
 def test_a_head_that_was_always_right_ends_the_fine_tuning_unless_the_photos_are_strange(
