@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.classifying.arguments import teaching_parser
 from benchmarks.classifying.methods import network_scores
 from benchmarks.classifying.photo_sets import SETS, VERSION
 from benchmarks.classifying.results import add_line, read_lines
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
+from benchmarks.teaching_options import teaching_parser
 from edgenet.data.groups import group_photos
 from edgenet.data.loading import load_all
 from edgenet.data.photos import PhotoSet, open_photos

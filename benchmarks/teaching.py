@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.classifying.arguments import teaching_parser
 from benchmarks.classifying.methods import METHODS, MINUTES, VERSIONS, Lesson
 from benchmarks.classifying.photo_sets import SETS, VERSION
 from benchmarks.classifying.results import Goal, Kept, Result, cells, judge, table
 from benchmarks.classifying.sources import Place
 from benchmarks.classifying.split import limited, sizes_of, write_folder
 from benchmarks.options import names_of
+from benchmarks.teaching_options import teaching_parser
 from edgenet.data.loading import load_all
 from edgenet.data.photos import open_photos
 from edgenet.errors import EdgenetError
