@@ -32,10 +32,10 @@ from edgenet.progress import Progress, silent
 from edgenet.quantize.carried_photos import (
     CHUNK,
     Carried,
+    add_more,
     photos_at_nodes,
     run_as_device,
     run_float,
-    with_more,
 )
 from edgenet.quantize.quantized_graph import (
     Encoding,
@@ -100,7 +100,7 @@ def quantize_layers(
     carried = Carried.of(quantized, images[: counts[0]])
     for number, node in enumerate(graph.nodes):
         if len(carried) < counts[number]:
-            carried = with_more(quantized, carried, images[: counts[number]], graph.nodes[:number])
+            add_more(quantized, carried, images[: counts[number]], graph.nodes[:number])
         run_float(quantized, node, carried)
         if isinstance(node.operator, WEIGHTED):
             source = node.inputs[0]

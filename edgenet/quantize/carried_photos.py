@@ -47,25 +47,16 @@ class Carried:
         device = TensorStore(encodings, {graph.input: pixels_to_int8(images)}, {})
         return Carried({graph.input: decoded}, device)
 
-    @staticmethod
-    def joined(parts: Sequence[Carried]) -> Carried:
-        """Return the activations of all photos of the parts."""
-        first = parts[0].device
-
-        def together(values: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-            names = values[0].keys() & values[-1].keys()
-            return {name: torch.cat([one[name] for one in values]) for name in values[0] if name in names}
-
-        integers, reals = ([getattr(one.device, kind) for one in parts] for kind in ("integers", "reals"))
-        device = TensorStore(first.encodings, together(integers), together(reals))
-        return Carried(together([one.floats for one in parts]), device)
-
     def __len__(self) -> int:
         return len(next(iter(self.floats.values())))
 
+    def kinds(self) -> tuple[dict[str, Tensor], ...]:
+        """Return the tensors by name: those of the float network, and both forms of those on the device."""
+        return self.floats, self.device.integers, self.device.reals
+
     def free_after(self, node: Node, last_use: Mapping[str, str]) -> None:
         """Drop what no later node reads."""
-        for values in (self.floats, self.device.integers, self.device.reals):
+        for values in self.kinds():
             free_after(values, node, last_use)
 
 
@@ -78,7 +69,7 @@ BYTES_OF_VALUE = 3
 def photos_at_nodes(graph: Graph, photos: int) -> list[int]:
     """Return with how many photos each node is quantized: fewer where feature maps are large, never fewer than before.
 
-    A large feature map has many positions, so fewer photos are enough there; the others join later, see `with_more`.
+    A large feature map has many positions, so fewer photos are enough there; the others join later, see `add_more`.
     """
     counts = []
     for node in graph.nodes:
@@ -92,19 +83,39 @@ JOINING = 2 * CHUNK
 """Number of photos that catch up together: each node's weights are made ready once for all of them."""
 
 
-def with_more(
+def add_more(
     quantized: QuantizedGraph, carried: Carried, images: NDArray[np.uint8], before: Sequence[Node]
-) -> Carried:
-    """Return the activations with those of more photos, which pass the nodes before, whose integers are known now."""
-    last_use, parts = last_uses(quantized.graph), [carried]
+) -> None:
+    """Let more photos join those that are carried, after the nodes before, whose integers are known now.
+
+    Args:
+        quantized: the network so far.
+        carried: the activations of the first photos, to which the others are added.
+        images: all photos, the first ones included, uint8 RGB [n, H, W, 3].
+        before: the nodes that the first photos have passed.
+    """
+    last_use = last_uses(quantized.graph)
     for start in range(len(carried), len(images), JOINING):
         some = Carried.of(quantized, images[start : start + JOINING])
         for node in before:
             run_float(quantized, node, some)
             run_as_device(quantized, node, some.device)
             some.free_after(node, last_use)
-        parts.append(some)
-    return Carried.joined(parts)
+        for whole, part in zip(carried.kinds(), some.kinds(), strict=True):
+            _put(whole, part, start, len(images))
+
+
+def _put(whole: dict[str, Tensor], part: Mapping[str, Tensor], start: int, count: int) -> None:
+    """Put the tensors of the photos from `start` on beside those before; there is room for `count` in the end."""
+    for name in [*whole]:
+        if name not in part:
+            del whole[name]
+            continue
+        if len(whole[name]) < count:
+            room = whole[name].new_empty((count, *whole[name].shape[1:]))
+            room[:start] = whole[name]
+            whole[name] = room
+        whole[name][start : start + len(part[name])] = part[name]
 
 
 def run_float(quantized: QuantizedGraph, node: Node, carried: Carried) -> None:

@@ -8,7 +8,7 @@ import torch
 from edgenet.graph.executor import last_uses
 from edgenet.quantize import carried_photos
 from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
-from edgenet.quantize.carried_photos import Carried, photos_at_nodes, run_as_device, run_float, with_more
+from edgenet.quantize.carried_photos import Carried, add_more, photos_at_nodes, run_as_device, run_float
 from edgenet.quantize.ranges import encode_tensors, observe_ranges
 from tests.small_graphs import photos
 from tests.uneven_network import uneven_network
@@ -39,7 +39,8 @@ def test_photos_that_join_later_have_the_same_activations() -> None:
         return carried
 
     with torch.inference_mode():
-        whole, joined = passed(9), with_more(quantized, passed(4), images, before)
+        whole, joined = passed(9), passed(4)
+        add_more(quantized, joined, images, before)
     assert len(joined) == 9
     assert joined.floats.keys() == whole.floats.keys()
     assert joined.device.integers.keys() == whole.device.integers.keys()
