@@ -88,7 +88,9 @@ def _nearest_along(operator: Resize, source: int, target: int) -> NDArray[np.int
     scale = np.float32(source - steps) / np.float32(target - steps)
     offset = np.float32(0.5 if operator.half_pixel else 0.0)
     positions = (np.arange(target, dtype=np.float32) + offset) * scale
-    whole = np.rint(positions) if operator.align_corners else np.floor(positions)
+    if operator.align_corners:
+        positions = positions.astype(np.float64) + 0.5  # LiteRT rounds with std::round, which takes halves up
+    whole = np.floor(positions)
     return whole.astype(np.int64).clip(0, source - 1)
 
 

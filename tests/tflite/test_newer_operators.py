@@ -55,6 +55,7 @@ EXACT: dict[str, tuple[Callable[[Rng], Operator], int]] = {
     "slice": (lambda rng: Slice((0, 1, 0, 1), (1, 5, 8, 4), (1, 1, 1, 1)), 2),
     "slice with steps": (lambda rng: Slice((0, 1, 0, 0), (1, 6, 8, 5), (1, 2, 3, 1)), 1),
     "nearest": (lambda rng: Resize("nearest", (int(rng.integers(3, 14)), 5)), 1),
+    "nearest, corners": (lambda rng: Resize("nearest", (int(rng.integers(3, 14)), 5), align_corners=True), 1),
     "bilinear, half pixel": (
         lambda rng: Resize("bilinear", (int(rng.integers(3, 14)), 15), half_pixel=True),
         2,
