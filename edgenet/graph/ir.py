@@ -394,6 +394,8 @@ WINDOWED = (Conv2D, DepthwiseConv2D, Pool)
 WEIGHTED = (Conv2D, DepthwiseConv2D, FullyConnected)
 FUSING = (Conv2D, DepthwiseConv2D, FullyConnected, Binary)
 """The operators that can apply an activation to their own result."""
+MOVING = (Pad, Pool, Reshape, Transpose, Concat, Slice, Resize)
+"""The operators that move values without rescaling them, so that in int8 their inputs and output share one encoding."""
 FLOAT_ONLY = (Standardize, MatMul, Reduce, WithConstant)
 """The operators that are computed in float32 also in an int8 file: int8 has no exact kernel for them, or one that
 loses far more accuracy than their small share of the work is worth."""

@@ -2,6 +2,7 @@
 
 - A hard_sigmoid becomes relu6(x + 3) / 6, and most of that folds into the neighbouring layers (`lower_gates`).
 - For int8, a hard_swish gets the scale with which XNNPACK runs it (`graph.xnnpack_forms`).
+- For int8, what has a prescribed scale gets another one before it is concatenated (`own_scales_before_concats`).
 - An `Affine` that could not be folded becomes a depthwise 1x1 convolution (`lower_affine`).
 - A .tflite convolution knows two paddings, SAME (TensorFlow's rule) and VALID (none). Any other padding becomes
   a PAD operator before the convolution (`lower_padding`).
@@ -16,14 +17,17 @@ import numpy as np
 from edgenet.errors import EdgenetError
 from edgenet.graph.fold import absorb_padding, can_fold_affine, fold_affine, fold_border, fuse_activations
 from edgenet.graph.ir import (
+    MOVING,
     WINDOWED,
     Activation,
     Affine,
     Binary,
+    Concat,
     Conv2D,
     DepthwiseConv2D,
     Graph,
     Node,
+    Operator,
     Pad,
     Pads,
     Pool,
@@ -63,7 +67,9 @@ def lower(graph: Graph, exact_border: bool, whole_hard_swish: bool = False) -> G
     graph = average_as_mean(graph)
     graph = graph if exact_border else absorb_padding(average_as_depthwise(fold_border(graph)))
     graph = graph if exact_border or whole_hard_swish else scale_hard_swish(graph)
-    graph = fuse_activations(lower_affine(lower_gates(graph)))
+    graph = lower_gates(graph)
+    graph = graph if exact_border else own_scales_before_concats(graph)
+    graph = fuse_activations(lower_affine(graph))
     return lower_padding(nest_concats(repeat_pixels(graph)))
 
 
@@ -159,6 +165,49 @@ def _is_plain_scale(affine: Affine) -> bool:
 def _is_plain_product(node: Node) -> bool:
     operator = node.operator
     return isinstance(operator, Binary) and operator == Binary("mul", Activation.NONE)
+
+
+def own_scales_before_concats(graph: Graph) -> Graph:
+    """Put an Affine that changes nothing between values on a prescribed int8 scale and a Concat with other values.
+
+    In int8 the picture, a sigmoid, a softmax and a tanh have prescribed scales, and so has what only moves their
+    values. A Concat needs one scale for all of its inputs; the layer that the Affine becomes makes another one of it.
+    """
+    scales: dict[str, str | None] = {graph.input: "that of the picture"}
+    nodes: list[Node] = []
+    shapes: dict[str, Shape] = {}
+    for node in graph.nodes:
+        found = {scales[name] for name in node.inputs}
+        if isinstance(node.operator, Concat) and len(found) > 1:
+            rescaled = {
+                name: f"{node.output}/scaled_{number}"
+                for number, name in enumerate(node.inputs)
+                if scales[name]
+            }
+            nodes += [Node(own, _affine(1, 0), (name,), own) for name, own in rescaled.items()]
+            shapes |= {own: graph.shapes[name] for name, own in rescaled.items()}
+            node, found = (
+                replace(node, inputs=tuple(rescaled.get(name, name) for name in node.inputs)),
+                {None},
+            )
+        nodes.append(node)
+        scales[node.output] = _prescribed_scale(node.operator, found)
+    return graph.with_nodes(nodes, shapes)
+
+
+def _prescribed_scale(operator: Operator, before: set[str | None]) -> str | None:
+    """Return a word for the int8 scale that is prescribed for an operator's output, or None.
+
+    Args:
+        operator: the operator.
+        before: the same for its inputs.
+    """
+    if operator in (Unary("sigmoid"), Softmax()):
+        return "0..1"
+    if operator == Unary("tanh"):
+        return "-1..1"
+    moves = isinstance(operator, MOVING) or operator in (Unary("relu"), Unary("relu6"))
+    return next(iter(before)) if moves else None
 
 
 def lower_affine(graph: Graph) -> Graph:

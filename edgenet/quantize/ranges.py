@@ -16,20 +16,15 @@ from torch import Tensor
 from edgenet.errors import EdgenetError
 from edgenet.graph.executor import Observer, photos_at_once, run
 from edgenet.graph.ir import (
+    MOVING,
     Activation,
     Binary,
-    Concat,
     Graph,
     Node,
     Operator,
     Pad,
-    Pool,
-    Reshape,
-    Resize,
     Shape,
-    Slice,
     Softmax,
-    Transpose,
     Unary,
 )
 from edgenet.graph.xnnpack_forms import SCALED, SHIFT
@@ -144,7 +139,7 @@ def _limits(graph: Graph) -> dict[str, Range]:
 def _moves_values(node: Node) -> bool:
     """Whether a node's output holds only values of its inputs, their means, and zeros."""
     operator = node.operator
-    return isinstance(operator, SHARING) and not (isinstance(operator, Pad) and operator.value != 0)
+    return isinstance(operator, MOVING) and not (isinstance(operator, Pad) and operator.value != 0)
 
 
 SHOWN = 0.65
@@ -179,7 +174,7 @@ def _widened(values: Range, factor: float, limits: Range) -> Range:
 
 
 def encode_tensors(graph: Graph, ranges: dict[str, Range]) -> dict[str, Encoding]:
-    """Return an int8 encoding for every tensor; tensors joined by an operator in SHARING or a ReLU share one.
+    """Return an int8 encoding for every tensor; tensors joined by an operator in MOVING or a ReLU share one.
 
     Raises:
         EdgenetError: one of the tensors that share an encoding has a prescribed one, and the others do not
@@ -290,14 +285,10 @@ def _shared(graph: Graph) -> Callable[[str], str]:
     return find
 
 
-SHARING = (Pad, Pool, Reshape, Transpose, Concat, Slice, Resize)
-"""Operators that move int8 values without rescaling them, so their inputs and output share one encoding."""
-
-
 def _shares_encoding(node: Node) -> bool:
     """Whether this node's inputs and output share one encoding."""
     operator = node.operator
-    return isinstance(operator, SHARING) or (isinstance(operator, Unary) and operator.kind.startswith("relu"))
+    return isinstance(operator, MOVING) or (isinstance(operator, Unary) and operator.kind.startswith("relu"))
 
 
 @dataclass(frozen=True, eq=False)

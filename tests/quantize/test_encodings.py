@@ -6,17 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_graphs import build, conv, fully_connected, lite, photos, quantize
+from small_graphs import as_int8, build, conv, fully_connected, lite, photos, quantize
 
 from edgenet.errors import EdgenetError
+from edgenet.graph.executor import run
 from edgenet.graph.ir import Activation, Binary, Concat, Graph, Mean, Pad, Pads, Pool, Reshape, Softmax, Unary
-from edgenet.graph.lower import lower_padding
+from edgenet.graph.lower import lower, lower_padding
 from edgenet.graph.shapes import GraphBuilder
+from edgenet.progress import silent
 from edgenet.quantize.integer import run_integer
 from edgenet.quantize.quantized_graph import HIGH, LOW, Encoding, dequantize_array, quantize_array
 from edgenet.quantize.ranges import ZERO_TO_ONE, Range, encode_tensors, encoding_for, observe_ranges
+from edgenet.quantize.recipes import RECIPES
 from edgenet.tflite.flatbuffer import write_tflite
-from edgenet.tflite.from_graph import int8_program
+from edgenet.tflite.from_graph import int8_program, raw_program
 
 RNG = np.random.default_rng(0)
 
@@ -114,6 +117,34 @@ def test_features_cannot_share_the_encoding_of_a_sigmoid() -> None:
         EdgenetError, match="'gate' has a prescribed int8 encoding and is joined with other values"
     ):
         encodings_of(build(make))
+
+
+def both(builder: GraphBuilder, x: str, kind: str) -> str:
+    """Concatenate features with what has a prescribed scale, moved by other operators."""
+    wide = builder.add(conv(RNG, 3, 5, (1, 1)), [x], "wide")
+    own = x if kind == "picture" else wide
+    if kind != "picture":
+        own = builder.add(Softmax() if kind == "softmax" else Unary(kind), [wide], "own")
+    own = builder.add(
+        Pool("max", (2, 2), (2, 2)), [builder.add(Pad(Pads(1, 1, 1, 1)), [own], "padded")], "pooled"
+    )
+    half = builder.add(Pool("average", (3, 3), (1, 1)), [wide], "half")
+    if kind == "tanh":  # vectors as well as pictures
+        size = int(np.prod(builder.shapes[own]))
+        vectors = [builder.add(Reshape((1, size)), [name], "vector") for name in (half, own)]
+        return builder.add(Concat(1), vectors, "both")
+    return builder.add(Concat(3), [half, own], "both")
+
+
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax", "tanh", "picture"])
+def test_a_layer_between_gives_it_another_encoding(kind: str) -> None:
+    graph = lower(build(lambda b, x: both(b, x, kind)), exact_border=False)
+    images = photos(4, graph.size)
+    quantized = RECIPES["minmax"].quantize(graph, images, silent)
+    given = run_integer(quantized, images)
+    np.testing.assert_array_equal(lite(write_tflite(raw_program(quantized)), as_int8(images)), given)
+    real = dequantize_array(given, quantized.encodings[graph.output])
+    np.testing.assert_allclose(real, run(graph, images), atol=3 * quantized.encodings[graph.output].scale)
 
 
 def test_two_sigmoids_can() -> None:
