@@ -41,8 +41,8 @@ from edgenet.quantize.quantized_graph import (
     Encoding,
     QuantizedGraph,
     QuantizedWeights,
+    finished,
     float_nodes,
-    keep_float,
 )
 from edgenet.quantize.rounding import (
     LARGEST_BLOCK,
@@ -112,7 +112,7 @@ def quantize_layers(
         run_as_device(quantized, node, carried.device)
         carried.free_after(node, last_use)
         progress("quantizing layers", number + 1, len(graph.nodes))
-    return keep_float(quantized, ())
+    return finished(quantized)
 
 
 @dataclass(frozen=True)
@@ -205,14 +205,18 @@ def _input_rows(operator: Weighted, x: Tensor, output: Tensor, count: int, zero:
         zero: the value in `x` that stands for zero.
 
     Returns:
-        [rows, K] for a convolution or matrix, [rows, K, C] for a depthwise convolution.
+        [rows, K] for a convolution or matrix, [rows, K, O] for a depthwise convolution: an input channel once for each
+        output channel that reads it.
     """
     if isinstance(operator, FullyConnected):
         return x.reshape(-1, x.shape[-1])
     grid, parts = _grid(operator, output, count), x.split(CHUNK) if any(operator.pads) else (x,)
     made = [_windows(operator, part, tuple(output.shape), grid, zero) for part in parts]
     windows = torch.cat(made) if len(made) > 1 else made[0]
-    return windows if isinstance(operator, DepthwiseConv2D) else windows.reshape(len(windows), -1)
+    if isinstance(operator, DepthwiseConv2D):
+        each = operator.weight.shape[3] // x.shape[3]
+        return windows.repeat_interleave(each, dim=2) if each > 1 else windows
+    return windows.reshape(len(windows), -1)
 
 
 def _windows(

@@ -35,7 +35,7 @@ from edgenet.quantize.idle_channels import reuse_idle_channels
 from edgenet.quantize.integer import real_logits
 from edgenet.quantize.photo_variants import variants
 from edgenet.quantize.quantization_errors import confidence, logit_errors
-from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, keep_float
+from edgenet.quantize.quantized_graph import Encoding, QuantizedGraph, finished
 from edgenet.quantize.quick_trials import KnownTensors, SampledMeans, changed_statistics, quantize_quickly
 from edgenet.quantize.ranges import (
     ChannelStatistics,
@@ -364,7 +364,7 @@ def round_to_ranges(graph: Graph, ranges: dict[str, Range]) -> QuantizedGraph:
         for node in graph.nodes
         if isinstance(node.operator, WEIGHTED)
     }
-    return keep_float(QuantizedGraph(graph, encodings, weights), ())
+    return finished(QuantizedGraph(graph, encodings, weights))
 
 
 def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgenet.graph.ir import WEIGHTED, Graph, float_only
+from edgenet.graph.ir import WEIGHTED, Graph, Operator, float_only, per_channel
 from edgenet.graph.xnnpack_forms import ROOT, SHIFT
 
 LOW, HIGH = -128, 127
@@ -112,6 +112,38 @@ def keep_float(quantized: QuantizedGraph, layers: Iterable[str]) -> QuantizedGra
         weights={name: weights for name, weights in quantized.weights.items() if name not in floats},
         kept_float=floats,
     )
+
+
+LARGEST_FACTOR = 255.0
+"""The largest factor from a layer's sums to its output: XNNPACK ends the process at 256 and above."""
+
+
+def finished(quantized: QuantizedGraph) -> QuantizedGraph:
+    """Return the same graph with the operators that have no int8 form in float32, and with factors that LiteRT takes.
+
+    A layer's sums have the scale of its input times that of its weights. Where that is over LARGEST_FACTOR times the
+    scale of the output, a single step of both is more than the output can hold. Such layers read tensors that were zero
+    on all photos, or are almost constant themselves. Finer weights then lose nothing, also where they are clipped.
+    """
+    quantized = keep_float(quantized, ())
+    weights = dict(quantized.weights)
+    for node in quantized.graph.nodes:
+        if node.name in weights:
+            source, output = (quantized.encodings[name].scale for name in (node.inputs[0], node.output))
+            largest = np.float32(LARGEST_FACTOR * output / source)
+            if weights[node.name].scales.max() > largest:
+                weights[node.name] = _with_finer_steps(node.operator, weights[node.name], largest)
+    return replace(quantized, weights=weights)
+
+
+def _with_finer_steps(operator: Operator, weights: QuantizedWeights, largest: np.float32) -> QuantizedWeights:
+    """Return the weights with no scale above the largest, clipped where they are too large for it."""
+    assert isinstance(operator, WEIGHTED)
+    scales = np.minimum(weights.scales, largest)
+    ratio = np.float64(weights.scales) / scales
+    values = np.rint(weights.values * per_channel(operator, ratio)).clip(-WEIGHT_LIMIT, WEIGHT_LIMIT)
+    bias = np.rint(weights.bias * ratio).clip(-BIAS_LIMIT, BIAS_LIMIT)
+    return QuantizedWeights(values.astype(np.int8), scales, bias.astype(np.int32))
 
 
 def float_layers(quantized: QuantizedGraph) -> tuple[str, ...]:

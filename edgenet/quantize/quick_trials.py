@@ -28,8 +28,8 @@ from edgenet.quantize.quantized_graph import (
     Encoding,
     QuantizedGraph,
     QuantizedWeights,
+    finished,
     float_nodes,
-    keep_float,
 )
 from edgenet.quantize.ranges import ChannelStatistics, Range, ranges_of
 from edgenet.quantize.rotate import JointStatistics
@@ -161,7 +161,7 @@ def quantize_quickly(
         for values in (store.integers, store.reals):
             free_after(values, node, last_use)
         progress("quantizing layers", number + 1, len(graph.nodes))
-    return keep_float(quantized, ())
+    return finished(quantized)
 
 
 LARGEST_KERNEL = 2**24

@@ -1,4 +1,4 @@
-"""Grouped convolutions, which each recipe quantizes group by group."""
+"""Grouped convolutions, which each recipe quantizes group by group, and depthwise ones with several outputs each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgenet.quantize.integer import run_integer
 from edgenet.quantize.quantization_errors import sqnr_db
 from edgenet.quantize.quantized_graph import dequantize_array
 from edgenet.quantize.recipes import RECIPES
-from tests.small_graphs import build, conv, fully_connected, photos
+from tests.small_graphs import build, conv, depthwise, fully_connected, photos
 
 
 @pytest.mark.parametrize("recipe", ["minmax", "fast", "balanced"])
@@ -33,3 +33,21 @@ def test_groups_are_quantized_as_well_as_anything(recipe: str) -> None:
     wanted = run(graph, images)
     given = dequantize_array(run_integer(quantized, images), quantized.encodings[graph.output])
     assert sqnr_db(float(np.square(wanted).sum()), float(np.square(wanted - given).sum())) > 40
+
+
+@pytest.mark.parametrize("multiplier", [2, 3])
+@pytest.mark.parametrize("recipe", ["minmax", "fast", "balanced", "best"])
+def test_several_outputs_of_each_channel(recipe: str, multiplier: int) -> None:
+    rng = np.random.default_rng(1)
+
+    def make(builder: GraphBuilder, x: str) -> str:
+        each = depthwise(rng, 5, (3, 3), multiplier, Pads(1, 1, 1, 1))
+        x = builder.add(replace(each, activation=Activation.RELU), [x], "depthwise")
+        x = builder.add(conv(rng, 5 * multiplier, 8, (1, 1)), [x], "mixed")
+        return builder.add(fully_connected(rng, 8, 5), [builder.add(Mean(False), [x], "mean")], "logits")
+
+    graph, images, others = build(make, (8, 8), channels=5), photos(16, (8, 8)), photos(16, (8, 8), 1)
+    quantized = RECIPES[recipe].quantize(graph, images, silent)
+    wanted = run(graph, others)
+    given = dequantize_array(run_integer(quantized, others), quantized.encodings[graph.output])
+    assert sqnr_db(float(np.square(wanted).sum()), float(np.square(wanted - given).sum())) > 36

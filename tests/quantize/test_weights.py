@@ -9,10 +9,29 @@ import pytest
 from small_graphs import as_int8, build, conv, depthwise, fully_connected, lite, photos, quantize
 
 from edgenet.graph.executor import run
-from edgenet.graph.ir import Conv2D, DepthwiseConv2D, FullyConnected, output_axis, per_channel
+from edgenet.graph.ir import (
+    Activation,
+    Conv2D,
+    DepthwiseConv2D,
+    FullyConnected,
+    Mean,
+    output_axis,
+    per_channel,
+)
+from edgenet.graph.shapes import GraphBuilder
+from edgenet.progress import silent
 from edgenet.quantize import equalize
 from edgenet.quantize.integer import run_integer
-from edgenet.quantize.quantized_graph import BIAS_LIMIT, WEIGHT_LIMIT, dequantize_array
+from edgenet.quantize.quantized_graph import (
+    BIAS_LIMIT,
+    WEIGHT_LIMIT,
+    Encoding,
+    QuantizedGraph,
+    QuantizedWeights,
+    dequantize_array,
+    finished,
+)
+from edgenet.quantize.recipes import RECIPES
 from edgenet.quantize.rounding import quantize_bias, quantize_weights, scales_for
 from edgenet.tflite.flatbuffer import write_tflite
 from edgenet.tflite.from_graph import raw_program
@@ -91,3 +110,38 @@ def test_weights_change_by_parts_as_they_would_all_at_once(
     weight, factors = random.normal(size=(10, 2, 3, 7)).astype(np.float32), random.uniform(1, 64, shape)
     expected = (weight.astype(np.float64) / factors).astype(np.float32)
     np.testing.assert_array_equal(equalize._in_parts(np.divide, weight, factors), expected)
+
+
+@pytest.mark.parametrize("recipe", ["minmax", "fast", "balanced"])
+def test_a_layer_of_tiny_outputs_behind_a_dead_one_runs_in_litert(recipe: str) -> None:
+    """The dead layer's zeros have the scale 1, and a factor of 256 and more ends the process in XNNPACK."""
+    dead, tiny = conv(RNG, 3, 4, (1, 1)), conv(RNG, 4, 5, (1, 1))
+    dead = replace(dead, weight=dead.weight * 0, bias=dead.bias * 0 - 1, activation=Activation.RELU)
+    tiny = replace(tiny, weight=tiny.weight * 10, bias=tiny.bias * np.float32(1e-3))
+
+    def make(builder: GraphBuilder, x: str) -> str:
+        x = builder.add(tiny, [builder.add(dead, [x], "dead")], "tiny")
+        return builder.add(fully_connected(RNG, 5, 3), [builder.add(Mean(False), [x], "mean")], "logits")
+
+    graph, images = build(make), photos(6, (6, 6))
+    quantized = RECIPES[recipe].quantize(graph, images, silent)
+    given = run_integer(quantized, images)
+    np.testing.assert_array_equal(lite(write_tflite(raw_program(quantized)), as_int8(images)), given)
+    real = dequantize_array(given, quantized.encodings[graph.output])
+    np.testing.assert_allclose(real, run(graph, images), atol=0.02 * np.ptp(real))
+
+
+def test_finer_steps_clip_only_what_they_cannot_hold() -> None:
+    layer = fully_connected(RNG, 4, 2)
+    weights = QuantizedWeights(
+        np.array([[1, -2, 60, 127], [1, 2, 3, 4]], np.int8),
+        np.array([4.0, 0.01], np.float32),
+        np.array([3, 2**29], np.int32),
+    )
+    builder = GraphBuilder("small", "image", (1, 4))
+    graph = builder.graph(builder.add(layer, ["image"], "layer"))
+    encodings = {"image": Encoding(1.0, 0), "layer": Encoding(1 / 255, 0)}
+    fine = finished(QuantizedGraph(graph, encodings, {"layer": weights})).weights["layer"]
+    assert fine.scales.tolist() == [1.0, np.float32(0.01)]
+    assert fine.values.tolist() == [[4, -8, 127, 127], [1, 2, 3, 4]]
+    assert fine.bias.tolist() == [12, 2**29]
