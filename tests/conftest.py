@@ -77,6 +77,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="cut the Pi's power at every N-th step of a deploy; with 1, half an hour in emulation",
     )
     parser.addoption(
+        "--random-networks",
+        type=int,
+        default=48,
+        metavar="N",
+        help="so many random networks in int8; some networks use the slow recipes too",
+    )
+    parser.addoption(
         "--second-pi",
         action="store_true",
         help="a second Pi, whose own pip takes the packages from an index; ten minutes in emulation",
