@@ -244,7 +244,8 @@ def _sample(operator: Weighted, output: Tensor, count: int) -> Tensor:
 
 
 DEPTHWISE_VALUES = 2**17
-"""The largest number of positions times channels of a depthwise layer, which has few unknowns for each channel."""
+"""The largest number of positions times channels of a depthwise layer, which has few unknowns for each channel, if
+other layers get ROWS positions."""
 
 
 def _grid(operator: Weighted, output: Tensor, count: int) -> tuple[int, int]:
@@ -254,7 +255,8 @@ def _grid(operator: Weighted, output: Tensor, count: int) -> tuple[int, int]:
     with few unknowns each.
     """
     photos, height, width, channels = output.shape
-    rows = min(count, DEPTHWISE_VALUES // channels) if isinstance(operator, DepthwiseConv2D) else count
+    few = max(1, DEPTHWISE_VALUES * count // (ROWS * channels))
+    rows = min(count, few) if isinstance(operator, DepthwiseConv2D) else count
     share = max(1.0, photos * height * width / rows)
     down = min(height, max(1, round(math.sqrt(share))))
     return down, min(width, max(1, round(share / down)))
