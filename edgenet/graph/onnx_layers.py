@@ -144,6 +144,8 @@ def reduce(state: OnnxReadState, node: OnnxNode) -> Value:
     value = state.unflattened(node)
     rank = len(value.axes)
     axes = tuple(axis % rank for axis in state.whole_numbers(node, 1, "axes")) or tuple(range(rank))
+    if node.integer("noop_with_empty_axes", 0) and len(axes) == rank:
+        raise state.refusal(node, "it may reduce nothing", "leave out noop_with_empty_axes")
     over = {value.axes[axis] for axis in axes}
     if rank != 4 or over != PICTURE or node.op_type == "ReduceL2":
         return _reduce_elsewhere(state, node, value, axes)

@@ -161,6 +161,10 @@ def resize(state: OnnxReadState, node: OnnxNode) -> Value:
     size = _new_size(state, node, (height, width))
     if size == (height, width):
         return Value(source, NCHW)
+    if node.integer("antialias", 0) or node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise state.refusal(
+            node, "it smooths before it shrinks or keeps the sides' ratio", "export it without antialias"
+        )
     mode = node.text("mode", "nearest")
     place = node.text(
         "coordinate_transformation_mode", "half_pixel" if node.op_type == "Resize" else "asymmetric"
@@ -169,14 +173,19 @@ def resize(state: OnnxReadState, node: OnnxNode) -> Value:
     if mode == "linear" and (align or half or place == "asymmetric"):
         return Value(state.add(node, Resize("bilinear", size, align, half), [source]), NCHW)
     rounding = node.text("nearest_mode", "round_prefer_floor" if node.op_type == "Resize" else "floor")
-    whole = size[0] % height == 0 and size[1] % width == 0
-    if mode == "nearest" and ((place == "asymmetric" and rounding == "floor") or (half and whole)):
+    # By whole factors no centre lies halfway between two pixels, so that both ways of rounding repeat pixels.
+    repeats = size[0] % height == 0 and size[1] % width == 0 and half and rounding.startswith("round")
+    if mode == "nearest" and ((place == "asymmetric" and rounding == "floor") or repeats):
         return Value(state.add(node, Resize("nearest", size), [source]), NCHW)
     raise state.refusal(
         node,
         f"its mode is {mode}, {place}, {rounding}",
         "nearest as torch computes it, and linear, are supported",
     )
+
+
+WHOLE = 1e-4
+"""A size that differs less from a whole number is one: a file holds the factor as float32."""
 
 
 def _new_size(state: OnnxReadState, node: OnnxNode, size: tuple[int, int]) -> tuple[int, int]:
@@ -195,7 +204,15 @@ def _new_size(state: OnnxReadState, node: OnnxNode, size: tuple[int, int]) -> tu
     factors = [] if scales is None else scales.ravel().tolist()
     if len(factors) != 4 or factors[:2] != [1, 1]:
         raise state.refusal(node, f"its scales are {factors}", "only height and width can be resized")
-    return int(np.floor(size[0] * factors[2])), int(np.floor(size[1] * factors[3]))
+    wanted = [n * factor for n, factor in zip(size, factors[2:], strict=True)]
+    if any(abs(n - round(n)) > WHOLE for n in wanted):
+        # The pixels left over shift all others, which a .tflite cannot say: it knows both sizes and no factor.
+        raise state.refusal(
+            node,
+            f"its scales {[round(factor, 4) for factor in factors[2:]]} do not give a whole number of pixels",
+            "resize to a size, or by a factor that fits",
+        )
+    return round(wanted[0]), round(wanted[1])
 
 
 def depth_to_space(state: OnnxReadState, node: OnnxNode) -> Value:

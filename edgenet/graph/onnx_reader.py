@@ -10,6 +10,8 @@ import io
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,12 +123,30 @@ def export_onnx(module: torch.nn.Module, size: tuple[int, int], opset: int) -> o
     """
     buffer: Any = io.BytesIO()  # Any: this exporter accepts BytesIO, but torch's annotations do not list it
     example = torch.zeros(1, 3, *size)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _printing_no_graph():
         warnings.simplefilter("ignore")  # the exporter warns that it is deprecated
         torch.onnx.export(
             module, (example,), buffer, dynamo=False, opset_version=opset, input_names=["image"]
         )
     return onnx.load_from_string(buffer.getvalue())
+
+
+@contextmanager
+def _printing_no_graph() -> Iterator[None]:
+    """Keep torch's exporter from printing its whole graph where it fails; torch 2.13 does so even when it is not asked.
+
+    (Its `setup_onnx_logging` tests a function instead of calling it.)
+    """
+    name = "_jit_onnx_log"
+    given = getattr(torch._C, name, None)
+    if given is None:
+        yield
+        return
+    setattr(torch._C, name, lambda *_: None)
+    try:
+        yield
+    finally:
+        setattr(torch._C, name, given)
 
 
 FIXED_SHAPE_REMEDY = "export with a fixed height and width, or give the shape, e.g. --input-shape 1,3,224,224"

@@ -149,6 +149,28 @@ REFUSED: dict[str, tuple[Callable[[Onnx], str], str]] = {
         ),
         "its mode is cubic, half_pixel, round_prefer_floor; nearest as torch computes it, and linear",
     ),
+    "pixels left over": (
+        lambda net: net.op("Resize", ["image", "", net.constant(np.float32([1, 1, 1.3, 2]))]),
+        "its scales [1.3, 2.0] do not give a whole number of pixels; resize to a size",
+    ),
+    "nearest pixels always to one side": (
+        lambda net: net.op(
+            "Resize", ["image", "", net.constant(np.float32([1, 1, 2, 2]))], {"nearest_mode": "floor"}
+        ),
+        "its mode is nearest, half_pixel, floor; nearest as torch computes it, and linear",
+    ),
+    "smoothed resizing": (
+        lambda net: net.op(
+            "Resize",
+            ["image", "", net.constant(np.float32([1, 1, 0.5, 0.5]))],
+            {"mode": "linear", "antialias": 1},
+        ),
+        "it smooths before it shrinks or keeps the sides' ratio; export it without antialias",
+    ),
+    "a mean of nothing": (
+        lambda net: net.op("ReduceMean", ["image"], {"noop_with_empty_axes": 1}),
+        "it may reduce nothing; leave out noop_with_empty_axes",
+    ),
     "resized channels": (
         lambda net: net.op("Resize", ["image", "", net.constant(np.float32([1, 2, 1, 1]))]),
         "its scales are [1.0, 2.0, 1.0, 1.0]; only height and width can be resized",

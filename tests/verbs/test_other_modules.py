@@ -64,3 +64,20 @@ class DependsOnThePicture(nn.Module):
 def test_a_module_that_depends_on_its_picture_is_refused() -> None:
     with pytest.raises(EdgenetError, match="DependsOnThePicture computes something else for another picture"):
         open_source(DependsOnThePicture(), OPTIONS)
+
+
+class WithoutAnOperator(nn.Module):
+    """A network with a pooling that no exporter knows."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        return functional.adaptive_avg_pool2d(x, (5, 7)).flatten(1)[:, :4]
+
+
+def test_nothing_but_the_refusal_is_said_of_a_module_that_cannot_be_exported(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Torch's exporter prints its whole graph where it fails."""
+    with pytest.raises(EdgenetError, match="adaptive_avg_pool2d"):
+        open_source(WithoutAnOperator(), OPTIONS)
+    assert capfd.readouterr() == ("", "")
