@@ -244,8 +244,7 @@ def _sample(operator: Weighted, output: Tensor, count: int) -> Tensor:
 
 
 DEPTHWISE_VALUES = 2**17
-"""The largest number of positions times channels of a depthwise layer, which has few unknowns for each channel, if
-other layers get ROWS positions."""
+"""The largest number of positions times channels of a depthwise layer, which has few unknowns for each channel."""
 
 
 def _grid(operator: Weighted, output: Tensor, count: int) -> tuple[int, int]:
@@ -255,8 +254,7 @@ def _grid(operator: Weighted, output: Tensor, count: int) -> tuple[int, int]:
     with few unknowns each.
     """
     photos, height, width, channels = output.shape
-    few = max(1, DEPTHWISE_VALUES * count // (ROWS * channels))
-    rows = min(count, few) if isinstance(operator, DepthwiseConv2D) else count
+    rows = min(count, DEPTHWISE_VALUES // channels) if isinstance(operator, DepthwiseConv2D) else count
     share = max(1.0, photos * height * width / rows)
     down = min(height, max(1, round(math.sqrt(share))))
     return down, min(width, max(1, round(share / down)))

@@ -28,7 +28,7 @@ from edgenet.data.loading import evenly
 from edgenet.graph.executor import run
 from edgenet.graph.ir import WEIGHTED, Graph
 from edgenet.progress import Progress, silent
-from edgenet.quantize.calibrate_layers import ROWS, LayerOptions, quantize_layers
+from edgenet.quantize.calibrate_layers import LayerOptions, quantize_layers
 from edgenet.quantize.channels import double_channels, drop_dead_channels
 from edgenet.quantize.equalize import ChannelChange, equalize
 from edgenet.quantize.idle_channels import reuse_idle_channels
@@ -88,8 +88,6 @@ class Effort:
         factor_steps: gradient descent steps for the channels' factors in each group of other tensors.
         quick_photos: the largest number of photos with which layers are quantized quickly.
         copies_budget: share of the network's mult-adds that copies of noisy channels may cost.
-        layer_rows: see `LayerOptions.rows`.
-        thorough_shapes: the number of shapes that are quantized thoroughly, because quick trials may be wrong.
     """
 
     sensitivity_photos: int
@@ -100,8 +98,6 @@ class Effort:
     factor_steps: int
     quick_photos: int
     copies_budget: float = 0.0
-    layer_rows: int = ROWS
-    thorough_shapes: int = 1
 
 
 JUDGES = 16
@@ -236,38 +232,28 @@ def quantize_earning(
     """
     photos = _Photos.split(images)
     work = _Work(photos, effort, progress, run(graph, photos.judging), logits)
-    shapes, made = _best_quick(graph, work)
+    best, made = _best_quick(graph, work)
     if effort.layer_photos is not None and not photos.few:
-        ready = [_Ready.of(shape, work) for shape in shapes]
-        thorough = [_Judged.of(_thorough(one, work), work) for one in ready]
-        made += thorough
-        if effort.copies_budget:
-            _, best = min(zip(thorough, ready, strict=True), key=lambda pair: pair[0].cost)
-            made.append(_Judged.of(_with_copies(best, work), work))
+        made += [_Judged.of(one, work) for one in _thorough(best, work)]
     return min(made, key=lambda one: one.cost).quantized
 
 
-def _best_quick(graph: Graph, work: _Work) -> tuple[list[_Shape], list[_Judged]]:
-    """Return the best shapes, and what was made quickly of the best one and by the largest weights of the original.
+def _best_quick(graph: Graph, work: _Work) -> tuple[_Shape, list[_Judged]]:
+    """Return the best shape, and what was made of it quickly and of the original one by the largest weights.
 
     Of large networks, all shapes and all that is made of them would take gigabytes, so the others are forgotten.
     """
     best: tuple[_Shape, _Judged] | None = None
     largest: _Judged | None = None
-    others: list[tuple[_Shape, _Judged]] = []
     for shape in _shapes(graph, work):
         judged = _Judged.of(_quick(shape, work), work)
         if largest is None:
             largest = _Judged.of(_with_largest_scales(shape, work), work)
         if best is None or judged.cost < best[1].cost + _allowance(shape):
-            others += [best] if best else []
             best = shape, judged
-        else:
-            others.append((shape, judged))
-        others = sorted(others, key=lambda one: one[1].cost)[: work.effort.thorough_shapes - 1]
     assert best is not None
     assert largest is not None
-    return [best[0], *(shape for shape, _ in others)], [best[1], largest]
+    return best[0], [best[1], largest]
 
 
 CHANCE = 0.3
@@ -381,43 +367,23 @@ def round_to_ranges(graph: Graph, ranges: dict[str, Range]) -> QuantizedGraph:
     return finished(QuantizedGraph(graph, encodings, weights))
 
 
-@dataclass(frozen=True, eq=False)
-class _Ready:
-    """A shape that is ready for thorough quantization: with copies of noisy channels for idle ones, and encodings."""
-
-    shape: _Shape
-    encodings: dict[str, Encoding]
-
-    @staticmethod
-    def of(shape: _Shape, work: _Work) -> _Ready:
-        """Return the shape with encodings that hold what is seen on any calibration photo."""
-        more = work.photos.ranges_of_others(shape.graph, work.effort.statistics_photos, work.progress)
-        encodings = work.encodings(
-            shape, {name: values.union(more[name]) for name, values in shape.ranges.items()}
-        )
-        return _Ready(_reusing_idle_channels(shape, encodings, work), encodings)
-
-
-def _thorough(ready: _Ready, work: _Work) -> QuantizedGraph:
-    """Return the network with compensated weights that are rounded by second moments."""
+def _thorough(shape: _Shape, work: _Work) -> Iterator[QuantizedGraph]:
+    """Yield the network with compensated weights that are rounded by second moments, then also with copies."""
     assert work.effort.layer_photos is not None
-    some, options = work.photos.some(work.effort.layer_photos), LayerOptions(rows=work.effort.layer_rows)
-    quantized = quantize_layers(ready.shape.graph, ready.encodings, some, options, work.progress)
-    return replace(
-        quantized, steps=(*ready.shape.steps, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS)
+    some = work.photos.some(work.effort.layer_photos)
+    more = work.photos.ranges_of_others(shape.graph, work.effort.statistics_photos, work.progress)
+    encodings = work.encodings(
+        shape, {name: values.union(more[name]) for name, values in shape.ranges.items()}
     )
-
-
-def _with_copies(ready: _Ready, work: _Work) -> QuantizedGraph:
-    """Return the same with two copies of the noisiest channels."""
-    few = work.photos.some(work.effort.sensitivity_photos)
-    statistics = channel_statistics(ready.shape.graph, few, work.progress)
-    sensitivity = logit_sensitivity(ready.shape.graph, few, statistics, progress=work.progress)
-    graph = double_channels(ready.shape.graph, ready.encodings, sensitivity, work.effort.copies_budget)
-    steps = (*ready.shape.steps, DOUBLE)
-    doubled = replace(ready.shape, graph=graph, sensitivity=sensitivity, steps=steps)
-    encodings = work.encodings(doubled, work.photos.ranges_of_others(graph, 0, work.progress))
-    return _thorough(_Ready(doubled, encodings), work)
+    shape = _reusing_idle_channels(shape, encodings, work)
+    steps = (*shape.steps, MINMAX, WIDENED, ROOM, COMPENSATE, SCALES, GPTQ, BIAS)
+    quantized = quantize_layers(shape.graph, encodings, some, LayerOptions(), work.progress)
+    yield replace(quantized, steps=steps)
+    if work.effort.copies_budget:
+        doubled = _doubled(shape, encodings, work)
+        encodings = work.encodings(doubled, work.photos.ranges_of_others(doubled.graph, 0, work.progress))
+        quantized = quantize_layers(doubled.graph, encodings, some, LayerOptions(), work.progress)
+        yield replace(quantized, steps=(*shape.steps, DOUBLE, *steps[len(shape.steps) :]))
 
 
 def _reusing_idle_channels(shape: _Shape, encodings: dict[str, Encoding], work: _Work) -> _Shape:
@@ -434,3 +400,11 @@ def _reusing_idle_channels(shape: _Shape, encodings: dict[str, Encoding], work: 
     now = changed_statistics(shape.original, shape.changes)
     graph = reuse_idle_channels(shape.graph, encodings, scaled, now, shape.original, energy)
     return shape if graph is shape.graph else replace(shape, graph=graph, steps=(*shape.steps, REUSE))
+
+
+def _doubled(shape: _Shape, encodings: dict[str, Encoding], work: _Work) -> _Shape:
+    few = work.photos.some(work.effort.sensitivity_photos)
+    statistics = channel_statistics(shape.graph, few, work.progress)
+    sensitivity = logit_sensitivity(shape.graph, few, statistics, progress=work.progress)
+    graph = double_channels(shape.graph, encodings, sensitivity, work.effort.copies_budget)
+    return replace(shape, graph=graph, sensitivity=sensitivity)

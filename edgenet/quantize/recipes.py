@@ -105,8 +105,6 @@ BEST = Effort(
     factor_steps=40,
     quick_photos=12,
     copies_budget=0.2,
-    layer_rows=20_000,
-    thorough_shapes=2,
 )
 
 

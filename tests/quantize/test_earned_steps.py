@@ -15,7 +15,6 @@ from edgenet.graph.ir import WEIGHTED, Graph, Node
 from edgenet.progress import silent
 from edgenet.quantize.earned_steps import (
     COMPENSATE,
-    DOUBLE,
     EQUALIZE,
     GPTQ,
     JUDGES,
@@ -136,26 +135,3 @@ def test_the_given_logits_judge() -> None:
     quantized = quantize_earning(graph, images, FAST, silent, only_minmax_is_right)
     assert LARGEST in quantized.steps
     assert len(kept) == 4  # the original network, the rotated one, the one also equalized, and minmax
-
-
-@pytest.mark.parametrize("right", [0, 1])
-def test_a_quick_trial_that_was_wrong_is_set_right_by_the_thorough_ones(right: int) -> None:
-    """The logits call only one of the two thorough versions right: that of the quick trials' better or worse shape."""
-    graph = uneven_network(0)
-    images = photos(16, graph.size)
-    thorough: list[QuantizedGraph] = []
-
-    def only_one_is_right(quantized: QuantizedGraph, judging: np.ndarray) -> np.ndarray:
-        if GPTQ in quantized.steps:
-            thorough.append(quantized)
-            if len(thorough) - 1 != right:
-                return np.zeros((len(judging), 6), np.float32)
-        return real_logits(quantized, judging)
-
-    effort = replace(BALANCED, thorough_shapes=2, copies_budget=0.3)
-    quantize_earning(graph, images, effort, silent, only_one_is_right)
-    shapes = [[step for step in one.steps if step in (ROTATE, EQUALIZE)] for one in thorough]
-    assert len(shapes) == 3
-    assert shapes[0] != shapes[1]
-    assert shapes[2] == shapes[right]  # the copies are made in the one that was right
-    assert [DOUBLE in one.steps for one in thorough] == [False, False, True]
