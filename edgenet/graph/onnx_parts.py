@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -158,7 +159,11 @@ def resize(state: OnnxReadState, node: OnnxNode) -> Value:
     """Translate Resize and Upsample of a picture: to the nearest pixel, or bilinear."""
     source = state.picture(node)
     _, height, width, _ = state.builder.shapes[source]
-    size = _new_size(state, node, (height, width))
+    place = node.text(
+        "coordinate_transformation_mode", "half_pixel" if node.op_type == "Resize" else "asymmetric"
+    )
+    align, half = place == "align_corners", place in ("half_pixel", "pytorch_half_pixel")
+    size = _new_size(state, node, (height, width), whole=not align)
     if size == (height, width):
         return Value(source, NCHW)
     if node.integer("antialias", 0) or node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
@@ -166,10 +171,6 @@ def resize(state: OnnxReadState, node: OnnxNode) -> Value:
             node, "it smooths before it shrinks or keeps the sides' ratio", "export it without antialias"
         )
     mode = node.text("mode", "nearest")
-    place = node.text(
-        "coordinate_transformation_mode", "half_pixel" if node.op_type == "Resize" else "asymmetric"
-    )
-    align, half = place == "align_corners", place in ("half_pixel", "pytorch_half_pixel")
     if mode == "linear" and (align or half or place == "asymmetric"):
         return Value(state.add(node, Resize("bilinear", size, align, half), [source]), NCHW)
     rounding = node.text("nearest_mode", "round_prefer_floor" if node.op_type == "Resize" else "floor")
@@ -188,7 +189,11 @@ WHOLE = 1e-4
 """A size that differs less from a whole number is one: a file holds the factor as float32."""
 
 
-def _new_size(state: OnnxReadState, node: OnnxNode, size: tuple[int, int]) -> tuple[int, int]:
+def _new_size(state: OnnxReadState, node: OnnxNode, size: tuple[int, int], whole: bool) -> tuple[int, int]:
+    """Return the new height and width; `whole` refuses factors that leave a part of a pixel over.
+
+    Such a part shifts all other pixels, which a .tflite cannot say: it knows both sizes and no factor.
+    """
     if node.op_type == "Upsample":
         scales, sizes = state.constant(node, 1), None
     else:
@@ -205,14 +210,13 @@ def _new_size(state: OnnxReadState, node: OnnxNode, size: tuple[int, int]) -> tu
     if len(factors) != 4 or factors[:2] != [1, 1]:
         raise state.refusal(node, f"its scales are {factors}", "only height and width can be resized")
     wanted = [n * factor for n, factor in zip(size, factors[2:], strict=True)]
-    if any(abs(n - round(n)) > WHOLE for n in wanted):
-        # The pixels left over shift all others, which a .tflite cannot say: it knows both sizes and no factor.
+    if whole and any(abs(n - round(n)) > WHOLE for n in wanted):
         raise state.refusal(
             node,
             f"its scales {[round(factor, 4) for factor in factors[2:]]} do not give a whole number of pixels",
             "resize to a size, or by a factor that fits",
         )
-    return round(wanted[0]), round(wanted[1])
+    return math.floor(wanted[0] + WHOLE), math.floor(wanted[1] + WHOLE)
 
 
 def depth_to_space(state: OnnxReadState, node: OnnxNode) -> Value:

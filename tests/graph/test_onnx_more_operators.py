@@ -100,6 +100,7 @@ RESIZINGS: dict[str, tuple[Attributes, tuple[float, float], type]] = {
     "linear, half pixel": (linear("half_pixel"), (2, 1.5), Resize),
     "linear, torch": (linear("pytorch_half_pixel"), (0.5, 2), Resize),
     "linear, corners": (linear("align_corners"), (2, 1.5), Resize),
+    "linear, corners, parts": (linear("align_corners"), (1.3, 0.7), Resize),
     "linear, asymmetric": (linear("asymmetric"), (2, 2), Resize),
 }
 
