@@ -81,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=48,
         metavar="N",
-        help="so many random networks in int8; some networks use the slow recipes too",
+        help="so many random networks and torch modules; some networks use the slow recipes too",
     )
     parser.addoption(
         "--second-pi",
