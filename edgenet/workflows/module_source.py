@@ -82,18 +82,23 @@ def _through_onnx(module: nn.Module, side: int, name: str, refusal: Exception) -
     Raises:
         EdgenetError: the exporter cannot trace it either, or it has an operator that is not supported.
     """
-    from edgenet.graph.onnx_reader import EXPORT_OPSET, export_onnx, read_onnx_model
+    from edgenet.graph.onnx_reader import EXPORT_OPSET, export_onnx, first_line, read_onnx_model
 
     if any(not tensor.is_cpu for tensor in module.state_dict().values()):
         module = copy.deepcopy(module).cpu()  # the example is on the CPU
     try:
         exported = export_onnx(module, (side, side), EXPORT_OPSET)
+    except torch.onnx.OnnxExporterError as error:
+        # torch.fx may have stopped at a layer that the exporter takes, so only this error names the right one.
+        reason = first_line(error).removeprefix("Unsupported: ").partition(" Please feel free")[0].rstrip(".")
+        raise EdgenetError(
+            f"the module {name} cannot be exported: {reason}", "use another layer there"
+        ) from refusal
     except Exception:  # the module's own code runs here too
         if isinstance(refusal, EdgenetError):
             raise refusal from None
-        reason = (str(refusal).strip().splitlines() or [type(refusal).__name__])[0][:200]
         raise EdgenetError(
-            f"torch.fx cannot trace the module {name}: {reason}",
+            f"torch.fx cannot trace the module {name}: {first_line(refusal)}",
             "give a module whose forward takes one picture and has no branches that depend on it",
         ) from refusal
     graph = read_onnx_model(exported, name)
