@@ -72,6 +72,7 @@ def build_app(studio: Studio, address: Address) -> Guard:
         routes += step.routes(studio)
     routes += [*cameras.routes(), *_app_routes(), Route("/{name:path}", _asset)]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _fault})
+    app.state.answered = {}
     return Guard(app, address)  # outermost, so that also the answer to a fault has its headers
 
 

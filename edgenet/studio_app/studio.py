@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -65,15 +66,22 @@ def storage_error(error: OSError) -> StorageError:
     )
 
 
+REQUEST_ID = "x-request-id"
+"""The header by which a request that the page sends again is known. Browsers drop requests, those to their own machine
+too, when a network comes or goes (ERR_NETWORK_CHANGED); whether the server has got them, the page cannot tell."""
+ANSWERS_KEPT = 100
+
+
 def answers(work: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
     """Make a route of a function from a request's values to a JSON value; the function runs in a thread.
 
     The values are those of the query (texts), and of a POST's JSON object. An `EdgenetError`, a value of the wrong type
     (KeyError, TypeError, ValueError) or an `OSError` becomes an answer with a status of 409, 400 or 507.
+
+    A POST that comes again under the same REQUEST_ID gets the answer of the first one, whose work is not done twice.
     """
 
-    @wraps(work)
-    async def route(request: Request) -> Response:
+    async def answer(request: Request) -> Response:
         values: dict[str, Any] = dict(request.query_params)
         try:
             if request.method == "POST":
@@ -91,6 +99,19 @@ def answers(work: Callable[[dict[str, Any]], Any]) -> Callable[[Request], Any]:
             return refused(
                 EdgenetError(f"the page sent something else than expected ({reason})", "load it again"), 400
             )
+
+    @wraps(work)
+    async def route(request: Request) -> Response:
+        own = request.headers.get(REQUEST_ID, "")
+        if request.method != "POST" or not own:
+            return await answer(request)
+        name = f"{request.url.path} {own}"
+        known: dict[str, asyncio.Task[Response]] = request.app.state.answered
+        if name not in known or known[name].cancelled() or (known[name].done() and known[name].exception()):
+            known[name] = asyncio.create_task(answer(request))
+            for oldest in [*known][:-ANSWERS_KEPT]:
+                del known[oldest]
+        return await asyncio.shield(known[name])
 
     return route
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from edgenet_device.web.address import Address
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from edgenet.studio_app import events
 from edgenet.studio_app.server import StudioServer
@@ -102,6 +102,34 @@ def test_photos_dropped_at_once_come_a_few_at_a_time(opened: Opened) -> None:
     assert sorted(page.locator("li bdi").all_inner_texts()) == ["broken.jpg", "notes.txt"]
     assert opened.kept() == PHOTOS
     assert page.evaluate("window.mostAtOnce") == 4
+
+
+def test_a_request_that_is_dropped_is_sent_again_and_done_once(opened: Opened) -> None:
+    """Browsers drop requests, those to their own machine too, when a network comes or goes."""
+    page, dropped = opened.page, list[str]()
+    opened.drop(3)
+    expect(page.locator("article[data-label=mug]")).to_contain_text("3 photos")
+
+    def drop(route: Route) -> None:
+        if len(dropped) == 0:  # the server does it, but its answer is lost
+            assert route.fetch().ok
+        if len(dropped) == 2:
+            route.continue_()
+            return
+        dropped.append(route.request.headers["x-request-id"])
+        route.abort("connectionreset")
+
+    page.route("**/api/photos/move", drop)
+    page.get_by_role("button", name="Show the photos of mug").click()
+    grid = page.get_by_role("listbox")
+    expect(grid.get_by_role("option").first).to_be_visible()
+    grid.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    expect(page.locator("#toasts")).to_contain_text("3 photos put into the bin")
+    assert len(dropped) == 2
+    assert len(set(dropped)) == 1
+    assert len(list((opened.root / "photos-set-aside" / "mug").iterdir())) == 3
 
 
 def test_photos_on_their_way_can_be_stopped(opened: Opened) -> None:

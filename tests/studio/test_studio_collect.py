@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import shutil
 import socket
@@ -19,6 +20,7 @@ from studio_client import Client, photo, zip_of
 from edgenet.studio_app import incoming
 from edgenet.studio_app.looks import Look, repeated
 from edgenet.studio_app.places import Places
+from edgenet.studio_app.studio import ANSWERS_KEPT
 
 
 def place(label: str, name: str, binned: bool = False) -> dict[str, object]:
@@ -33,6 +35,31 @@ def test_photos_are_kept_under_names_of_their_own(client: Client) -> None:
     assert kept == ["mug/__img src=x_.jpg", *(f"mug/cup{n}.jpg" for n in (" (2)", " (3)", " (4)", ""))]
     assert client.get("/api/state")["classes"][0]["photos"] == 5
     assert not list(client.studio.places.root.glob(".edgenet-*")), "a hidden file is left"
+
+
+def test_a_request_that_comes_again_is_answered_again_and_done_once(client: Client) -> None:
+    """A browser that loses a connection does not know whether its request arrived."""
+    for n in range(2):
+        client.upload("mug", f"{n}.jpg", photo(n))
+    client.post("/api/classes/add", {"label": "key"})
+    moves = [{"from": place("mug", f"{n}.jpg"), "to": place("key", f"{n}.jpg")} for n in range(2)]
+    body = json.dumps({"moves": moves}).encode()
+    first, again = (client.send("/api/photos/move", body, X_Request_Id="one") for _ in range(2))
+    assert first == again
+    assert first[0] == 200
+    assert len(first[1]["moves"]) == 2
+    assert [
+        one["name"] for one in client.send("/api/photos/move", body, X_Request_Id="two")[1]["failed"]
+    ] == [
+        "0.jpg",
+        "1.jpg",
+    ]
+    assert client.send("/api/photos/move", b"[]", X_Request_Id="three")[0] == 400
+    for n in range(2 * ANSWERS_KEPT):
+        client.send("/api/photos/move", b"[]", X_Request_Id=f"many {n}")
+    assert client.send("/api/photos/move", body, X_Request_Id="one")[1]["moves"] == [], (
+        "old answers are forgotten"
+    )
 
 
 def test_what_is_sent_again_is_kept_once(client: Client) -> None:

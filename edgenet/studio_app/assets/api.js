@@ -11,13 +11,26 @@ export class Fault extends Error {
   }
 }
 
-async function ask(path, options) {
-  let answer;
+/** Milliseconds to wait before a request is sent again: a browser drops requests when a network comes or goes. */
+const WAITS = [200, 1000];
+
+async function send(path, options, again) {
+  for (const wait of again ? WAITS : []) {
+    try {
+      return await fetch(path, options);
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
   try {
-    answer = await fetch(path, options);
+    return await fetch(path, options);
   } catch {
     throw new Fault(S.shell.gone, S.shell.goneRemedy);
   }
+}
+
+async function ask(path, options, again = true) {
+  const answer = await send(path, options, again);
   const kind = answer.headers.get("content-type") || "";
   const value = kind.includes("json") ? await answer.json() : await answer.text();
   if (answer.ok) return value;
@@ -33,16 +46,21 @@ export function address(path, params = {}) {
 /** @returns {Promise<any>} the JSON of an answer */
 export const get = (path, params) => ask(address(path, params));
 
+/** Its id lets the server know a request that it has answered already. */
 export const post = (path, value) =>
-  ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) });
+  ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Request-Id": `${Date.now()}-${Math.random()}` },
+    body: JSON.stringify(value),
+  });
 
 /** Sends one photo or zip into a class; `label` "" is for a zip of class folders. */
 export const upload = (label, name, blob) =>
-  ask(address("/api/photos/add", { label, name }), {
-    method: "POST",
-    headers: { "Content-Type": "application/octet-stream" },
-    body: blob,
-  });
+  ask(
+    address("/api/photos/add", { label, name }),
+    { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: blob },
+    false,
+  );
 
 /** The address of a photo's thumbnail, or of the photo itself as large as a screen. */
 export function picture(photo, large = false) {
