@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -199,13 +200,17 @@ def _partial_file(cache: Path, name: str) -> IO[bytes]:
         import fcntl  # Windows has no such module
     except ImportError:
         return tempfile.NamedTemporaryFile("wb", dir=cache, prefix=f".{name}.", delete=False)
-    handle = (cache / f".{name}.part").open("ab")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # another process has it, or the file system has no locks
-        handle.close()
-        return tempfile.NamedTemporaryFile("wb", dir=cache, prefix=f".{name}.", delete=False)
-    return handle
+    partial = cache / f".{name}.part"
+    while True:
+        handle = partial.open("ab")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process has it, or the file system has no locks
+            handle.close()
+            return tempfile.NamedTemporaryFile("wb", dir=cache, prefix=f".{name}.", delete=False)
+        if partial.exists() and os.path.samestat(os.fstat(handle.fileno()), partial.stat()):
+            return handle
+        handle.close()  # another process had it, and gave it its final name before it let go
 
 
 def check_file(

@@ -21,7 +21,7 @@ import pytest
 
 from edgenet.errors import EdgenetError
 from edgenet.files import cache_folder
-from edgenet.zoo import downloading
+from edgenet.zoo import downloading, weights
 from edgenet.zoo.catalogue import PretrainedWeights, find_entry
 from edgenet.zoo.weights import CHECKSUMS, check_file, fetch_file, find_in_package, find_weights, local_file
 
@@ -351,6 +351,25 @@ def test_two_downloads_at_once_do_not_disturb_each_other(address: str, tmp_path:
         thread.join()
     assert paths == [tmp_path / entry.file] * 4
     assert (tmp_path / entry.file).read_bytes() == BODY
+
+
+def test_a_download_that_ends_between_opening_and_locking_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is locked then is the other's finished file, and a third download would fill the same new one."""
+    fcntl = pytest.importorskip("fcntl")
+    lock, ended = fcntl.flock, list[Path]()
+
+    def another_ends_first(*given: object) -> None:
+        if not ended:
+            ended.append((tmp_path / ".net.part").rename(tmp_path / "net"))
+        lock(*given)
+
+    monkeypatch.setattr(fcntl, "flock", another_ends_first)
+    with weights._partial_file(tmp_path, "net") as handle, weights._partial_file(tmp_path, "net") as third:
+        assert os.path.samestat(os.fstat(handle.fileno()), (tmp_path / ".net.part").stat())
+        assert third.name != handle.name
+    assert ended
 
 
 def install(folder: Path, body: bytes) -> Path:
