@@ -168,7 +168,9 @@ def resize(state: OnnxReadState, node: OnnxNode) -> Value:
         return Value(source, NCHW)
     if node.integer("antialias", 0) or node.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise state.refusal(
-            node, "it smooths before it shrinks or keeps the sides' ratio", "export it without antialias"
+            node,
+            "it smooths before it shrinks or keeps the sides' ratio",
+            "export it without antialias and without keep_aspect_ratio_policy",
         )
     mode = node.text("mode", "nearest")
     if mode == "linear" and (align or half or place == "asymmetric"):
