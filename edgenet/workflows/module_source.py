@@ -88,7 +88,7 @@ def _through_onnx(module: nn.Module, side: int, name: str, refusal: Exception) -
         module = copy.deepcopy(module).cpu()  # the example is on the CPU
     try:
         exported = export_onnx(module, (side, side), EXPORT_OPSET)
-    except torch.onnx.OnnxExporterError as error:
+    except torch.onnx.errors.OnnxExporterError as error:  # torch 2.4 has another one in torch.onnx
         # torch.fx may have stopped at a layer that the exporter takes, so only this error names the right one.
         reason = first_line(error).removeprefix("Unsupported: ").partition(" Please feel free")[0].rstrip(".")
         raise EdgenetError(
